@@ -1,0 +1,200 @@
+"""Typed request-reply and events over NATS: ask, serve, tell, listen.
+
+One asyncio task per message, because a nats-py callback is awaited before the next message of
+its subscription is read. Errors travel in the headers of the NATS micro protocol, their data
+as the JSON body. What must not be lost goes through `journal.py`, not through here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from libs.common.contracts.base import MAX_PAYLOAD, Event, Operation
+from libs.common.errors import BY_CODE, MuxError, Unavailable
+from libs.common.settings.bus import BusSettings
+
+log = logging.getLogger(__name__)
+Q = TypeVar("Q")
+R = TypeVar("R")
+CODE, DETAIL = "Nats-Service-Error-Code", "Nats-Service-Error"
+
+# What nats-py raises when the server, the connection or the peer is gone.
+LOST = (NatsError, OSError, TimeoutError)
+
+
+class Bus:
+    """One connection of one service. `client` is for `journal.py` and `buckets.py` only."""
+
+    def __init__(self, client: Client, name: str, in_flight: int = 256) -> None:
+        self.client = client
+        self.name = name
+        self._gate = asyncio.Semaphore(in_flight)
+        self._limit = in_flight
+        self._waiting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._subscriptions: list[Subscription] = []
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+
+    @classmethod
+    async def connect(cls, settings: BusSettings, name: str, in_flight: int = 256) -> "Bus":
+        """Connect and stay connected: a lost server is tried again for ever.
+
+        Raises Unavailable if no server answers within `connect_timeout` seconds.
+        """
+        try:
+            client = await asyncio.wait_for(
+                nats.connect(name=name, **settings.options(name, _note)), settings.connect_timeout
+            )
+        except LOST as error:
+            raise Unavailable(f"no nats-server at {settings.url} ({_words(error)})") from error
+        return cls(client, name, in_flight)
+
+    @property
+    def connected(self) -> bool:
+        return self.client.is_connected
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._tasks)
+
+    async def ask(self, operation: Operation[Q, R], request: Q, timeout: float = 2.0) -> R:
+        """Ask one service and wait. Raises the MuxError the peer raised, or Unavailable."""
+        data = msgspec.json.encode(request)
+        if len(data) > MAX_PAYLOAD:
+            raise MuxError(f"{operation.subject}: {len(data)} bytes do not fit one message")
+        if not self.client.is_connected:
+            raise Unavailable(f"{operation.subject}: the message bus is away")
+        try:
+            reply = await self.client.request(operation.subject, data, timeout=timeout)
+        except LOST as error:
+            raise Unavailable(f"{operation.subject}: {_words(error)}") from error
+        if reply.headers and CODE in reply.headers:
+            raise _error(reply)
+        return self._decoder(operation).decode(reply.data)  # type: ignore[no-any-return]
+
+    async def serve(
+        self, operation: Operation[Q, R], handler: Callable[[Q], Awaitable[R]], group: str = ""
+    ) -> None:
+        """Answer an operation; the replicas of one service share the work. A `group` of "*"
+        makes every replica answer (the first reply wins)."""
+        decoder = msgspec.json.Decoder(operation.request)
+
+        async def answer(msg: Msg) -> None:
+            data, headers = await _answer(operation.subject, handler, decoder, msg.data)
+            if msg.reply:
+                await self._reply(msg.reply, data, headers)
+
+        await self._subscribe(operation.subject, answer, "" if group == "*" else group or self.name)
+
+    async def tell(self, event: Event[Q], body: Q) -> None:
+        """Say it to whoever listens now. Raises nothing: nobody may depend on it."""
+        try:
+            await self.client.publish(event.subject, msgspec.json.encode(body))
+        except LOST as error:
+            log.warning("%s was not told: %s", event.subject, _words(error))
+
+    async def listen(
+        self, event: Event[Q], handler: Callable[[Q], Awaitable[None]], group: str = ""
+    ) -> None:
+        """Hear an event: every listener, or one of a `group`."""
+        decoder = msgspec.json.Decoder(event.body)
+
+        async def take(msg: Msg) -> None:
+            try:
+                await handler(decoder.decode(msg.data))
+            except (MuxError, msgspec.MsgspecError) as error:
+                log.warning("%s was not taken: %s", event.subject, error)
+
+        await self._subscribe(event.subject, take, group)
+
+    async def stop_serving(self) -> None:
+        """Take no more messages and finish those in hand; the connection stays open."""
+        for subscription in self._subscriptions:
+            try:
+                await subscription.drain()  # type: ignore[no-untyped-call]
+            except LOST:
+                log.warning("the message bus was away while draining")
+        self._subscriptions.clear()
+        while self._tasks or self._waiting:
+            await asyncio.wait(self._tasks) if self._tasks else await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """Finish what is in hand, then disconnect. The other order loses every reply."""
+        await self.stop_serving()
+        try:
+            await asyncio.wait_for(self.client.drain(), 5)
+        except LOST:
+            await self.client.close()
+
+    def _decoder(self, operation: Operation[Q, R]) -> msgspec.json.Decoder[Any]:
+        decoder = self._decoders.get(operation.subject)
+        if decoder is None:
+            decoder = self._decoders[operation.subject] = msgspec.json.Decoder(operation.reply)
+        return decoder
+
+    async def _reply(self, subject: str, data: bytes, headers: dict[str, str] | None) -> None:
+        try:
+            await self.client.publish(subject, data, headers=headers)
+        except LOST as error:
+            log.warning("a reply was lost: %s", _words(error))
+
+    async def _subscribe(
+        self, subject: str, work: Callable[[Msg], Awaitable[None]], group: str
+    ) -> None:
+        async def on_message(msg: Msg) -> None:
+            self._waiting += 1
+            await self._gate.acquire()
+            self._waiting -= 1
+            task = asyncio.ensure_future(work(msg))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+
+        self._subscriptions.append(await self.client.subscribe(subject, queue=group, cb=on_message))
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._gate.release()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a message handler failed", exc_info=error)
+
+
+async def _answer(
+    subject: str, handler: Callable[[Any], Awaitable[Any]], decoder: Any, data: bytes
+) -> tuple[bytes, dict[str, str] | None]:
+    try:
+        return msgspec.json.encode(await handler(decoder.decode(data))), None
+    except MuxError as error:
+        return _encoded(error)
+    except msgspec.MsgspecError as error:
+        return _encoded(MuxError(f"{subject}: {error}"))
+    except Exception:
+        # Every asker gets an answer, whatever broke.
+        log.exception("%s failed", subject)
+        return _encoded(MuxError(f"{subject} failed"))
+
+
+def _encoded(error: MuxError) -> tuple[bytes, dict[str, str]]:
+    body = {"detail": error.detail, "data": error.data}
+    return msgspec.json.encode(body), {CODE: error.code, DETAIL: "error"}
+
+
+def _error(reply: Msg) -> MuxError:
+    kind = BY_CODE.get((reply.headers or {}).get(CODE, ""), MuxError)
+    body = msgspec.json.decode(reply.data) if reply.data else {}
+    return kind(body.get("detail", ""), body.get("data"))
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+async def _note(error: Exception) -> None:
+    log.info("nats: %s", _words(error))

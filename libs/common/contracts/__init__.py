@@ -1,0 +1,1 @@
+"""Every message that crosses the bus. Contracts are the only coupling between services."""

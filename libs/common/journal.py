@@ -1,0 +1,226 @@
+"""Events that must not be lost: JetStream streams, and durable consumers of them.
+
+Delivery is at least once, so whoever consumes must be idempotent by the event's id.
+Publishing is `outbox.py`; this is the reading side and the streams themselves.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js import api
+from nats.js.errors import APIError, NotFoundError
+
+from libs.common.bus import LOST, Bus
+from libs.common.contracts.base import EVENTS_STREAM, STATE_STREAM, STATE_SUBJECTS, Event
+from libs.common.contracts.routing import DECIDED
+from libs.common.contracts.spending import ALERTED, AUDITED
+from libs.common.contracts.usage import USED
+from libs.common.settings.journal import JournalSettings
+
+log = logging.getLogger(__name__)
+JOURNALED: tuple[Event[Any], ...] = (USED, DECIDED, ALERTED, AUDITED)
+DEAD_SUBJECT = "dead.v1"
+PULL_SECONDS = 5.0
+
+
+async def ensure_streams(bus: Bus, settings: JournalSettings) -> None:
+    """Create the streams, or bring their settings up to date. Safe to repeat."""
+    events = api.StreamConfig(
+        name=EVENTS_STREAM,
+        subjects=[event.subject for event in JOURNALED] + [f"{DEAD_SUBJECT}.>"],
+        max_age=settings.days * 86400,
+        max_bytes=settings.max_bytes,
+        duplicate_window=settings.duplicate_window,
+        num_replicas=settings.replicas,
+        storage=api.StorageType.FILE,
+    )
+    state = api.StreamConfig(
+        name=STATE_STREAM,
+        subjects=[STATE_SUBJECTS],
+        max_msgs_per_subject=1,
+        num_replicas=settings.replicas,
+        storage=api.StorageType.FILE,
+    )
+    js = bus.client.jetstream()
+    for config in (events, state):
+        try:
+            await js.stream_info(str(config.name))
+            await js.update_stream(config)
+        except NotFoundError:
+            with contextlib.suppress(APIError):  # another replica was faster
+                await js.add_stream(config)
+
+
+class Consumer:
+    """One member of a durable, shared consumer: hands over batches, acknowledges after.
+
+    `handle` gets the decoded bodies of one batch (kinds mixed, in stream order) and must be
+    idempotent. If it raises, the batch is tried again one by one; a single message that has
+    failed `max_deliver` times is copied to `dead.v1.<durable>` and dropped from the queue.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        durable: str,
+        events: Sequence[Event[Any]],
+        handle: Callable[[list[Any]], Awaitable[None]],
+        *,
+        batch: int = 256,
+        linger: float = 0.0,
+        max_deliver: int = 5,
+    ) -> None:
+        self._bus, self._durable, self._handle = bus, durable, handle
+        self._decoders = {e.subject: msgspec.json.Decoder(e.body) for e in events}
+        self._batch, self._linger, self._max_deliver = batch, linger, max_deliver
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self._create()
+        self._task = asyncio.create_task(self._run(), name=f"consume {self._durable}")
+
+    async def stop(self) -> None:
+        """Finish the batch in hand. What was pulled but not handled is delivered again."""
+        self._stopping.set()
+        if self._task:
+            await self._task
+
+    async def _create(self) -> None:
+        config = api.ConsumerConfig(
+            durable_name=self._durable,
+            filter_subjects=list(self._decoders),
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=30,
+            max_ack_pending=20_000,
+        )
+        await self._bus.client.jetstream().add_consumer(EVENTS_STREAM, config)
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._pull()
+            except (*LOST, APIError) as error:
+                log.warning("%s: the journal is away: %s", self._durable, error)
+                await self._pause(0.5)
+
+    async def _pull(self) -> None:
+        """Pull until the connection breaks or the consumer is stopped."""
+        inbox = self._bus.client.new_inbox()
+        subscription = await self._bus.client.subscribe(inbox)
+        try:
+            while not self._stopping.is_set():
+                await self._request(inbox)
+                await self._take_requested(subscription)
+        finally:
+            with contextlib.suppress(*LOST):
+                await subscription.unsubscribe()
+
+    async def _request(self, inbox: str) -> None:
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS_STREAM}.{self._durable}"
+        ask = {"batch": self._batch, "expires": int(PULL_SECONDS * 1e9)}
+        await self._bus.client.publish(subject, json.dumps(ask).encode(), inbox)
+
+    async def _take_requested(self, subscription: Subscription) -> None:
+        """Handle what one pull request brings, in pieces as they arrive."""
+        left = self._batch
+        while left > 0 and not self._stopping.is_set():
+            first = await self._next(subscription, PULL_SECONDS + 1)
+            if first is None or _is_status(first):
+                return
+            messages, ended = await self._more(subscription, first, left)
+            await self._deliver(messages)
+            if ended:
+                return
+            left -= len(messages)
+
+    async def _next(self, subscription: Subscription, timeout: float) -> Msg | None:
+        """The next message, or None at a stop or after `timeout` seconds."""
+        receive = asyncio.ensure_future(subscription.next_msg(timeout=timeout))
+        stop = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({receive, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not receive.done():
+            receive.cancel()
+        try:
+            return await receive
+        except (TimeoutError, asyncio.CancelledError):
+            return None
+
+    async def _more(
+        self, subscription: Subscription, first: Msg, left: int
+    ) -> tuple[list[Msg], bool]:
+        """What else has arrived, waiting at most `linger` seconds; and whether the pull ended."""
+        messages = [first]
+        deadline = asyncio.get_running_loop().time() + self._linger
+        while len(messages) < left:
+            wait = max(0.0, deadline - asyncio.get_running_loop().time())
+            if not subscription.pending_msgs and wait == 0:
+                break
+            message = await self._next(subscription, max(wait, 0.001))
+            if message is None:
+                break
+            if _is_status(message):
+                return messages, True
+            messages.append(message)
+        return messages, False
+
+    async def _deliver(self, messages: list[Msg]) -> None:
+        bodies = [await self._decoded(message) for message in messages]
+        good = [(m, b) for m, b in zip(messages, bodies, strict=True) if b is not None]
+        if not good:
+            return
+        try:
+            await self._handle([body for _, body in good])
+        except Exception:
+            # The journal keeps what could not be handled.
+            log.exception("%s: a batch of %d failed", self._durable, len(good))
+            await self._one_by_one(good)
+            return
+        for message, _ in good:
+            await message.ack()
+
+    async def _one_by_one(self, good: list[tuple[Msg, Any]]) -> None:
+        for message, body in good:
+            try:
+                await self._handle([body])
+            except Exception as error:  # noqa: BLE001  see above
+                await self._failed(message, error)
+            else:
+                await message.ack()
+
+    async def _failed(self, message: Msg, error: Exception) -> None:
+        if message.metadata.num_delivered >= self._max_deliver:
+            await self._bury(message, f"{type(error).__name__}: {error}")
+        else:
+            await message.nak(delay=min(30, 2**message.metadata.num_delivered))
+
+    async def _decoded(self, message: Msg) -> Any:
+        try:
+            return self._decoders[message.subject].decode(message.data)
+        except (KeyError, msgspec.MsgspecError) as error:
+            await self._bury(message, str(error))
+            return None
+
+    async def _bury(self, message: Msg, why: str) -> None:
+        headers = {"subject": message.subject, "why": why[:500].replace("\n", " ")}
+        await self._bus.client.publish(
+            f"{DEAD_SUBJECT}.{self._durable}", message.data, headers=headers
+        )
+        await message.ack()
+        log.error("%s: a message went to %s: %s", self._durable, DEAD_SUBJECT, why)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+def _is_status(message: Msg) -> bool:
+    return not message.data and bool(message.headers) and "Status" in (message.headers or {})

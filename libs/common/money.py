@@ -1,0 +1,35 @@
+"""Money as whole micro-dollars (1 USD = 1_000_000): no floats, no rounding drift."""
+
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+MICRO = 1_000_000
+MAX_USD = 1_000_000_000
+
+
+def parse_usd(value: object) -> int:
+    """Micro-dollars of a JSON number or decimal text. Raises ValueError with the reason."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError("must be a number of US dollars")
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError("must be a number of US dollars, for example 5.0") from None
+    if not amount.is_finite():
+        raise ValueError("must be a finite number of US dollars")
+    if abs(amount) > MAX_USD:
+        raise ValueError(f"must be at most {MAX_USD} US dollars")
+    return int((amount * MICRO).to_integral_value(ROUND_HALF_UP))
+
+
+def usd(micro: int) -> str:
+    """Decimal text of an amount, six places: 1_250_000 is "1.250000"."""
+    sign = "-" if micro < 0 else ""
+    whole, rest = divmod(abs(micro), MICRO)
+    return f"{sign}{whole}.{rest:06d}"
+
+
+def usd_short(micro: int) -> str:
+    """Text for people: two places from a cent upwards, six below."""
+    if abs(micro) >= 10_000:
+        return f"${Decimal(micro) / MICRO:.2f}"
+    return f"${Decimal(micro) / MICRO:.6f}"

@@ -1,0 +1,130 @@
+"""Tell the journal without waiting for it: a bounded window of acknowledgements, then a file.
+
+`put` never blocks and never fails, so it is safe in the `finally` of a cancelled request. What
+JetStream does not acknowledge in time is appended to a spool file and sent again when it is
+back. A pod that dies while JetStream is away loses what its spool holds: see docs.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from libs.common.bus import LOST, Bus
+from libs.common.contracts.base import Event
+from libs.common.settings.journal import JournalSettings
+
+log = logging.getLogger(__name__)
+Q = TypeVar("Q")
+MESSAGE_ID = "Nats-Msg-Id"
+
+
+class Letter(msgspec.Struct, array_like=True):
+    subject: str
+    id: str
+    data: bytes
+
+
+class Outbox:
+    """One per process. Open it with `async with`; leaving it flushes what it can."""
+
+    def __init__(self, bus: Bus, settings: JournalSettings, spool: Path) -> None:
+        self._bus, self._settings = bus, settings
+        self._spool = spool
+        self._queue: deque[Letter] = deque()
+        self._wake = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    @property
+    def waiting(self) -> int:
+        """Events said but not yet acknowledged."""
+        return len(self._queue) + len(self._sending)
+
+    @property
+    def spooled(self) -> int:
+        """Bytes in the spool file."""
+        return self._spool.stat().st_size if self._spool.exists() else 0
+
+    def put(self, event: Event[Q], body: Q, id: str) -> None:
+        """Say that it happened. The same `id` counts once."""
+        self._queue.append(Letter(event.subject, id, msgspec.json.encode(body)))
+        self._wake.set()
+
+    async def __aenter__(self) -> "Outbox":
+        self._spool.parent.mkdir(parents=True, exist_ok=True)
+        self._task = asyncio.create_task(self._run(), name="outbox")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing = True
+        self._wake.set()
+        if self._task:
+            await self._task
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=self._settings.ack_timeout + 1)
+
+    async def _run(self) -> None:
+        while not (self._closing and not self._queue):
+            if self.spooled and self._bus.connected and not self._closing:
+                await self._resend()
+            self._wake.clear()
+            self._send_queue()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), 1.0)
+
+    def _send_queue(self) -> None:
+        while self._queue:
+            letter = self._queue.popleft()
+            if not self._bus.connected or len(self._sending) >= self._settings.window:
+                self._keep(letter)
+                continue
+            task = asyncio.ensure_future(self._send(letter))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, letter: Letter) -> None:
+        if not await self._acknowledged(letter):
+            self._keep(letter)
+
+    async def _acknowledged(self, letter: Letter) -> bool:
+        try:
+            reply = await self._bus.client.request(
+                letter.subject,
+                letter.data,
+                timeout=self._settings.ack_timeout,
+                headers={MESSAGE_ID: letter.id},
+            )
+        except LOST as error:
+            log.warning("the journal did not take %s: %s", letter.id, error)
+            return False
+        return b'"error"' not in reply.data
+
+    def _keep(self, letter: Letter) -> None:
+        with self._spool.open("ab") as file:
+            file.write(msgspec.json.encode(letter) + b"\n")
+
+    async def _resend(self) -> None:
+        """Send the spool again, in order; what is not taken stays."""
+        taken = self._spool.with_suffix(".sending")
+        if not taken.exists():
+            self._spool.rename(taken)
+        lines = taken.read_bytes().splitlines()
+        for number, line in enumerate(lines):
+            try:
+                letter = msgspec.json.decode(line, type=Letter)
+            except msgspec.MsgspecError:
+                continue  # a line cut by a crash: its event was never promised
+            if not await self._acknowledged(letter):
+                rest = b"\n".join(lines[number:]) + b"\n"
+                taken.unlink()
+                with self._spool.open("ab") as file:
+                    file.write(rest)
+                return
+        taken.unlink()
+        log.info("sent %d spooled events", len(lines))

@@ -1,0 +1,49 @@
+"""The gateway: where it listens, what it takes, how long it waits."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class TimeoutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds. `first_token` bounds the wait for the provider's first event, `idle` the gap
+    between two, `total` the whole answer."""
+
+    connect: float = 5.0
+    first_token: float = 120.0
+    idle: float = 90.0
+    total: float = 660.0
+    body: float = 60.0
+    route: float = 1.0
+    scan: float = 10.0
+    reserve: float = 2.0
+    report: float = 30.0
+
+
+class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`*_down` say what happens when a service does not answer: "closed" refuses with 503,
+    "open" goes on without it. `ping_after` is when a silent provider makes us answer with our
+    own pings; `echo_model` shows clients the model they asked for instead of the served one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    max_body: int = 32 * 1024 * 1024
+    max_depth: int = 128
+    max_blocks: int = 100_000
+    ping_after: float = 10.0
+    ping_every: float = 12.0
+    keep_alive: float = 120.0
+    drain: float = 660.0
+    drain_wait: float = 0.0
+    tls_cert: str = ""
+    tls_key: str = ""
+    https_proxy: str = ""
+    ca_file: str = ""
+    allowed_hosts: list[str] = []
+    echo_model: bool = False
+    router_down: Literal["open", "closed"] = "open"
+    pii_down: Literal["open", "closed"] = "closed"
+    key_cache: float = 5.0
+    max_attempts: int = 4
+    timeouts: TimeoutSettings = TimeoutSettings()

@@ -1,0 +1,26 @@
+"""Bootstrap keys: `[keys.NAME]`, each with its own policy."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from libs.common.contracts.identity import CacheMode, Routing, Switch
+
+
+class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`key` is the secret or its location (`env:NAME`). Zero limits mean: none of its own.
+    `subscription = true` passes the client's own Claude subscription (an OAuth bearer) on."""
+
+    key: str
+    org: str = "default"
+    team: str = ""
+    user: str = ""
+    routing: Routing = "auto"
+    pii: Switch = "on"
+    cache: Literal["off", "read", "read-write"] | CacheMode = "off"
+    rpm: int = 0
+    tpm: int = 0
+    concurrency: int = 0
+    admin: bool = False
+    models: list[str] = []
+    subscription: bool = False

@@ -1,0 +1,77 @@
+"""Logs and metrics that all services share. Labels are of bounded sets only: never a key, a
+request or free text. Logs never hold prompt text or secrets."""
+
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from libs.common.settings import Settings
+
+SECONDS = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.48, 40.96, 81.92, 163.84,
+    327.68, 655.36,
+)  # fmt: skip
+HOPS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+# name, kind, labels, meaning. docs/metrics.md is checked against this table.
+OPERATION_SECONDS = Histogram(
+    "gen_ai_client_operation_duration_seconds",
+    "Seconds from a request's arrival to the end of its answer",
+    ("gen_ai_provider_name", "gen_ai_response_model", "error_type"),
+    buckets=SECONDS,
+)
+FIRST_CHUNK_SECONDS = Histogram(
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "Seconds from a request's arrival to the first content",
+    ("gen_ai_provider_name", "gen_ai_response_model"),
+    buckets=SECONDS,
+)
+TOKENS = Counter(
+    "gen_ai_client_token_usage_total",
+    "Tokens consumed; input includes cached tokens",
+    ("gen_ai_provider_name", "gen_ai_response_model", "gen_ai_token_type"),
+)
+REQUESTS = Counter("modelmuxer_requests_total", "Answers by HTTP status", ("door", "status"))
+COST = Counter("modelmuxer_cost_micro_usd_total", "Booked cost in micro-dollars", ("provider",))
+HOP_SECONDS = Histogram(
+    "modelmuxer_hop_seconds", "Seconds waited for another service", ("service",), buckets=HOPS
+)
+IN_FLIGHT = Gauge("modelmuxer_in_flight", "Requests or messages in hand")
+OUTBOX_WAITING = Gauge("modelmuxer_outbox_waiting", "Events not yet acknowledged by the journal")
+OUTBOX_SPOOLED = Gauge("modelmuxer_outbox_spooled_bytes", "Bytes of events spooled to disk")
+PII_FINDINGS = Counter("modelmuxer_pii_findings_total", "Masked values by type", ("type",))
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "service": SERVICE[0],
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+SERVICE = [""]
+
+
+def set_up_logging(service: str, settings: Settings) -> None:
+    """Text for people, or one JSON object a line (`log_format = "json"`), to standard error."""
+    SERVICE[0] = service
+    handler = logging.StreamHandler(sys.stderr)
+    plain = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S")
+    handler.setFormatter(_Json() if settings.log_format == "json" else plain)
+    level = logging.DEBUG if settings.debug else logging.INFO
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("httpx", "httpcore", "asyncio", "nats", "aiohttp", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.INFO if settings.debug else logging.WARNING)

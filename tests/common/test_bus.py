@@ -1,0 +1,154 @@
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from libs.common.bus import Bus
+from libs.common.contracts.identity import LOOK_UP_KEY, FoundKey, LookUpKey, Principal
+from libs.common.contracts.usage import USED, Usage
+from libs.common.errors import BudgetExceeded, MuxError, Unavailable
+from libs.common.journal import Consumer, ensure_streams
+from libs.common.outbox import Outbox
+from libs.common.settings.bus import BusSettings
+from libs.common.settings.journal import JournalSettings
+from tests.support.servers import Server
+
+pytestmark = pytest.mark.anyio
+ASK = LookUpKey(sha256="x")
+
+
+def usage(number: int) -> Usage:
+    return Usage(request_id=f"r{number}", attempt=1, at=0.0, principal=Principal(key_id="k"))
+
+
+async def pair(nats: Server) -> tuple[Bus, Bus]:
+    settings = BusSettings(url=nats.url)
+    return await Bus.connect(settings, "server"), await Bus.connect(settings, "client")
+
+
+async def test_calls_to_one_replica_run_in_parallel(nats: Server) -> None:
+    server, client = await pair(nats)
+
+    async def slow(_: LookUpKey) -> FoundKey:
+        await asyncio.sleep(0.05)
+        return FoundKey()
+
+    await server.serve(LOOK_UP_KEY, slow)
+    start = time.monotonic()
+    await asyncio.gather(*(client.ask(LOOK_UP_KEY, ASK) for _ in range(20)))
+    assert time.monotonic() - start < 0.5
+    await client.close()
+    await server.close()
+
+
+async def test_an_error_arrives_as_the_error_that_was_raised(nats: Server) -> None:
+    server, client = await pair(nats)
+
+    async def refuse(_: LookUpKey) -> FoundKey:
+        raise BudgetExceeded("größer\nals erlaubt", {"limit": "5"})
+
+    await server.serve(LOOK_UP_KEY, refuse)
+    with pytest.raises(BudgetExceeded) as caught:
+        await client.ask(LOOK_UP_KEY, ASK)
+    assert caught.value.detail == "größer\nals erlaubt"
+    assert caught.value.data == {"limit": "5"}
+    await client.close()
+    await server.close()
+
+
+async def test_a_bug_in_a_handler_is_answered_at_once_and_leaks_nothing(nats: Server) -> None:
+    server, client = await pair(nats)
+
+    async def broken(_: LookUpKey) -> FoundKey:
+        raise RuntimeError("secret inside")
+
+    await server.serve(LOOK_UP_KEY, broken)
+    with pytest.raises(MuxError) as caught:
+        await client.ask(LOOK_UP_KEY, ASK, timeout=1)
+    assert "secret" not in caught.value.detail
+    await client.close()
+    await server.close()
+
+
+async def test_no_service_is_unavailable_at_once(nats: Server) -> None:
+    client = await Bus.connect(BusSettings(url=nats.url), "client")
+    start = time.monotonic()
+    with pytest.raises(Unavailable):
+        await client.ask(LOOK_UP_KEY, ASK, timeout=5)
+    assert time.monotonic() - start < 1
+    await client.close()
+
+
+async def test_what_is_in_hand_is_answered_before_a_service_leaves(nats: Server) -> None:
+    server, client = await pair(nats)
+
+    async def slow(_: LookUpKey) -> FoundKey:
+        await asyncio.sleep(0.2)
+        return FoundKey()
+
+    await server.serve(LOOK_UP_KEY, slow)
+    asks = [asyncio.ensure_future(client.ask(LOOK_UP_KEY, ASK)) for _ in range(10)]
+    await asyncio.sleep(0.05)
+    await server.close()
+    assert await asyncio.gather(*asks) == [FoundKey()] * 10
+    await client.close()
+
+
+async def test_events_survive_a_journal_that_is_away(nats: Server, tmp_path: Path) -> None:
+    bus = await Bus.connect(BusSettings(url=nats.url), "gateway")
+    settings = JournalSettings(ack_timeout=0.5)
+    await ensure_streams(bus, settings)
+    async with Outbox(bus, settings, tmp_path / "spool") as outbox:
+        outbox.put(USED, usage(1), "r1.1")
+        await asyncio.sleep(0.2)
+        nats.kill()
+        for number in range(2, 6):
+            outbox.put(USED, usage(number), f"r{number}.1")
+        await asyncio.sleep(1.0)
+        nats.start()
+        seen: list[str] = []
+
+        async def take(batch: list[Usage]) -> None:
+            seen.extend(row.request_id for row in batch)
+
+        consumer = Consumer(bus, "test", [USED], take)
+        for _ in range(40):
+            if bus.connected:
+                break
+            await asyncio.sleep(0.1)
+        await consumer.start()
+        for _ in range(80):
+            if len(set(seen)) == 5:
+                break
+            await asyncio.sleep(0.1)
+        await consumer.stop()
+    assert sorted(set(seen)) == [f"r{number}" for number in range(1, 6)]
+    await bus.close()
+
+
+async def test_a_poison_message_goes_to_the_dead_letters_and_blocks_nothing(
+    nats: Server, tmp_path: Path
+) -> None:
+    bus = await Bus.connect(BusSettings(url=nats.url), "ledger")
+    await ensure_streams(bus, JournalSettings())
+    js = bus.client.jetstream()
+    await js.publish(USED.subject, b"{not json")
+    seen: list[str] = []
+
+    async def take(batch: list[Usage]) -> None:
+        seen.extend(row.request_id for row in batch)
+
+    consumer = Consumer(bus, "test", [USED], take)
+    await consumer.start()
+    async with Outbox(bus, JournalSettings(), tmp_path / "spool") as outbox:
+        outbox.put(USED, usage(7), "r7.1")
+        for _ in range(50):
+            if seen:
+                break
+            await asyncio.sleep(0.05)
+    assert seen == ["r7"]
+    dead = await js.get_last_msg("MODELMUXER_EVENTS", "dead.v1.test")
+    assert dead.data == b"{not json"
+    await consumer.stop()
+    await bus.close()

@@ -1,0 +1,25 @@
+"""A real nats-server and a real Redis per test; nothing of ours is ever mocked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import Server, nats_server, redis_server, running
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[Server]:
+    with running(nats_server(tmp_path / "nats")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Server]:
+    with running(redis_server(tmp_path / "redis")) as server:
+        yield server
