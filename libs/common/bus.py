@@ -158,6 +158,7 @@ class Bus:
             task.add_done_callback(self._done)
 
         self._subscriptions.append(await self.client.subscribe(subject, queue=group, cb=on_message))
+        await self.client.flush()  # the server knows of it before anyone is told we are ready
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
