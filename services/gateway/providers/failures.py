@@ -1,0 +1,122 @@
+"""A provider's error answer in Anthropic's words: type, sentence, status.
+
+Clients match on the sentence: "prompt is too long: N tokens > M maximum" makes Claude Code
+compact the conversation, so every provider's way to say it becomes that one.
+"""
+
+import html
+import re
+from typing import Any
+
+import msgspec
+
+from services.gateway.providers.base import ProviderError
+
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+MAX_WORDS = 2000
+
+_TAGS = re.compile(r"<(script|style).*?</\1>|<[^>]*>", re.S | re.I)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>|<h1[^>]*>(.*?)</h1>", re.S | re.I)
+_TOO_LONG = re.compile(
+    r"prompt is too long|maximum (context|prompt) length|context_length_exceeded|input is too long"
+    r"|exceeds the (maximum number of tokens|available context|model's (maximum )?context)"
+    r"|context (window|limit)|too large for model|reduce the length of the (messages|input)"
+    r"|input token count .{0,40}exceeds|max_new_tokens",
+    re.I,
+)
+# used > limit, in the order a provider's sentence names them.
+_LIMIT_FIRST = re.compile(
+    r"(?:context length|prompt length|context window|context size)[^0-9]{0,40}?(\d[\d,]*)"
+    r".{0,120}?(?:requested|resulted in|contains?|given|has|used)[^0-9]{0,30}(\d[\d,]*)",
+    re.I | re.S,
+)
+_USED_FIRST = re.compile(
+    r"(?:token count|contains|prompt is too long:?|has|request \()[^0-9]{0,20}(\d[\d,]*)"
+    r".{0,160}?(?:maximum|limit|allowed|context|>)[^0-9]{0,40}(\d[\d,]*)",
+    re.I | re.S,
+)
+_BROKE = re.compile(r"insufficient_quota|insufficient balance|exceeded your current quota", re.I)
+_BUSY = re.compile(r"overloaded|over capacity|capacity exceeded|server is busy", re.I)
+
+
+def parse(body: bytes) -> Any:
+    """The JSON value of an error body, or None for HTML, plain text and nothing."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def words_of(body: bytes) -> str:
+    """The sentence in an error body of any shape: JSON, HTML page, plain text."""
+    parsed = parse(body)
+    if parsed is not None:
+        return _sentence(parsed)[:MAX_WORDS]
+    text = body[:65536].decode("utf-8", "replace")
+    title = _TITLE.search(text)
+    if title:
+        text = title[1] or title[2] or ""
+    return " ".join(html.unescape(_TAGS.sub(" ", text)).split())[:300]
+
+
+def failure(status: int, kind: str, message: str, code: str = "") -> ProviderError:
+    """The answer for the client, from the status, the provider's own type and its sentence."""
+    told = f"{message} {code} {kind}"
+    if status in (400, 413, 422, 500) and _TOO_LONG.search(told):
+        return ProviderError("invalid_request_error", too_long(message), 400)
+    if _BROKE.search(told):
+        return ProviderError("billing_error", message, 402)
+    if status in (500, 503) and _BUSY.search(told):
+        return ProviderError("overloaded_error", message, 529)
+    message = message or f"The provider answered HTTP {status} without saying why."
+    return ProviderError(TYPES.get(status, _by_class(status)), message, _keep(status))
+
+
+def too_long(message: str) -> str:
+    """ "prompt is too long: N tokens > M maximum" where the sentence has the figures."""
+    if message.startswith(("prompt is too long", "input length and `max_tokens` exceed")):
+        return message
+    found = _LIMIT_FIRST.search(message)
+    if found:
+        limit, used = _number(found[1]), _number(found[2])
+    elif found := _USED_FIRST.search(message):
+        used, limit = _number(found[1]), _number(found[2])
+    else:
+        return f"prompt is too long: {message}"
+    return f"prompt is too long: {used} tokens > {limit} maximum ({message})"
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _by_class(status: int) -> str:
+    return "invalid_request_error" if status < 500 else "api_error"
+
+
+def _keep(status: int) -> int:
+    return 400 if status == 422 else status if status >= 400 else 502
+
+
+def _sentence(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "; ".join(filter(None, (_sentence(each) for each in value[:5])))
+    if isinstance(value, dict):
+        for name in ("error", "message", "msg", "detail", "errorMessage", "Message"):
+            if value.get(name):
+                return _sentence(value[name])
+    return ""
