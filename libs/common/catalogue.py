@@ -158,8 +158,8 @@ def _facts(provider: str, row: list[str]) -> ModelFacts:
             "provider": provider,
             "tier": tier,
             "thinking": thinking,
-            "context": int(context),
-            "max_output": int(max_output),
+            "context": _tokens(context),
+            "max_output": _tokens(max_output),
             "images": "i" in flags,
             "documents": "d" in flags,
             "effort": "e" in flags,
@@ -175,6 +175,10 @@ def _facts(provider: str, row: list[str]) -> ModelFacts:
         },
         ModelFacts,
     )
+
+
+def _tokens(size: str) -> int:
+    return int(size[:-1]) * (1_000_000 if size[-1] == "M" else 1_000)
 
 
 def _overridden(name: str, facts: ModelFacts | None, own: ModelSettings) -> ModelFacts:

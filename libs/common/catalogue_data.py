@@ -6,6 +6,7 @@ Where a ceiling was never published, the row holds what a sibling of the same ag
 """
 
 # Columns: name, display (_ for a space), tier, context, max output, thinking, flags, released.
+# Sizes are in thousands of tokens, rounded down.
 # Flags, beside text and tools, which every model takes:
 #   i images   d PDF documents   s structured output   w the provider's own server tools
 #   e effort   r `role: system` inside messages
@@ -14,73 +15,73 @@ Where a ceiling was never published, the row holds what a sibling of the same ag
 # thinking: none, budget (budget_tokens), adaptive, both.
 MODELS: dict[str, str] = {
     "anthropic": """
-claude-fable-5-2        Claude_Fable_5.2        premium   1000000  128000 adaptive idswerxfnp 2026-11-05
-claude-mythos-5-2       Claude_Mythos_5.2       premium   1000000  128000 adaptive idswerxfnp 2026-11-05
-claude-haiku-5-5        Claude_Haiku_5.5        cheap     1000000  128000 adaptive idswernp   2026-10-07
-claude-sonnet-5-5       Claude_Sonnet_5.5       standard  1000000  128000 adaptive idswerfnp  2026-09-28
-claude-fable-5-1        Claude_Fable_5.1        premium   1000000  128000 adaptive idswerxfnp 2026-09-10
-claude-mythos-5-1       Claude_Mythos_5.1       premium   1000000  128000 adaptive idswerxfnp 2026-09-10
-claude-opus-5-5         Claude_Opus_5.5         premium   1000000  128000 adaptive idswerxfnp 2026-09-10
-claude-sonnet-5         Claude_Sonnet_5         standard  1000000  128000 adaptive idswernp   2026-06-30
-claude-fable-5          Claude_Fable_5          premium   1000000  128000 adaptive idswernp   2026-07-01
-claude-mythos-5         Claude_Mythos_5         premium   1000000  128000 adaptive idswernp   2026-07-01
-claude-opus-5           Claude_Opus_5           premium   1000000  128000 adaptive idswernp   2026-07-20
-claude-opus-4-8         Claude_Opus_4.8         premium   1000000  128000 adaptive idswernp   2026-05-28
-claude-opus-4-7         Claude_Opus_4.7         premium   1000000  128000 adaptive idswenp    2026-04-16
-claude-opus-4-6         Claude_Opus_4.6         premium   1000000  128000 both     idswep     2026-02-05
-claude-sonnet-4-6       Claude_Sonnet_4.6       standard  1000000   64000 both     idswep     2026-02-17
-claude-haiku-4-5        Claude_Haiku_4.5        cheap      200000   64000 budget   idsw       2025-10-01
-claude-opus-4-5         Claude_Opus_4.5         premium    200000   64000 budget   idswe      2025-11-01
-claude-sonnet-4-5       Claude_Sonnet_4.5       standard   200000   64000 budget   idsw       2025-09-29
-claude-opus-4-1         Claude_Opus_4.1         premium    200000   32000 budget   idsw       2025-08-05
+claude-fable-5-2        Claude_Fable_5.2        premium    1M 128k adaptive idswerxfnp 2026-11-05
+claude-mythos-5-2       Claude_Mythos_5.2       premium    1M 128k adaptive idswerxfnp 2026-11-05
+claude-haiku-5-5        Claude_Haiku_5.5        cheap      1M 128k adaptive idswernp   2026-10-07
+claude-sonnet-5-5       Claude_Sonnet_5.5       standard   1M 128k adaptive idswerfnp  2026-09-28
+claude-fable-5-1        Claude_Fable_5.1        premium    1M 128k adaptive idswerxfnp 2026-09-10
+claude-mythos-5-1       Claude_Mythos_5.1       premium    1M 128k adaptive idswerxfnp 2026-09-10
+claude-opus-5-5         Claude_Opus_5.5         premium    1M 128k adaptive idswerxfnp 2026-09-10
+claude-sonnet-5         Claude_Sonnet_5         standard   1M 128k adaptive idswernp   2026-06-30
+claude-fable-5          Claude_Fable_5          premium    1M 128k adaptive idswernp   2026-07-01
+claude-mythos-5         Claude_Mythos_5         premium    1M 128k adaptive idswernp   2026-07-01
+claude-opus-5           Claude_Opus_5           premium    1M 128k adaptive idswernp   2026-07-20
+claude-opus-4-8         Claude_Opus_4.8         premium    1M 128k adaptive idswernp   2026-05-28
+claude-opus-4-7         Claude_Opus_4.7         premium    1M 128k adaptive idswenp    2026-04-16
+claude-opus-4-6         Claude_Opus_4.6         premium    1M 128k both     idswep     2026-02-05
+claude-sonnet-4-6       Claude_Sonnet_4.6       standard   1M  64k both     idswep     2026-02-17
+claude-haiku-4-5        Claude_Haiku_4.5        cheap    200k  64k budget   idsw       2025-10-01
+claude-opus-4-5         Claude_Opus_4.5         premium  200k  64k budget   idswe      2025-11-01
+claude-sonnet-4-5       Claude_Sonnet_4.5       standard 200k  64k budget   idsw       2025-09-29
+claude-opus-4-1         Claude_Opus_4.1         premium  200k  32k budget   idsw       2025-08-05
 """,
     "openai": """
-gpt-6.1-terra           GPT-6.1_Terra           standard   922000  128000 adaptive idsen      2026-10-26
-gpt-6.1-sol             GPT-6.1_Sol             premium    922000  128000 adaptive idsen      2026-10-06
-gpt-6-sol               GPT-6_Sol               premium    922000  128000 adaptive idsen      2026-09-22
-gpt-6-luna              GPT-6_Luna              cheap      922000  128000 adaptive idsen      2026-09-22
-gpt-6-astra             GPT-6_Astra             premium    922000  128000 adaptive idsen      2026-09-03
-gpt-5.6-sol             GPT-5.6_Sol             premium    922000  128000 adaptive idsen      2026-06-25
-gpt-5.6-terra           GPT-5.6_Terra           standard   922000  128000 adaptive idsen      2026-06-25
-gpt-5.6-luna            GPT-5.6_Luna            cheap      922000  128000 adaptive idsen      2026-06-25
-gpt-5.5                 GPT-5.5                 premium    922000  128000 adaptive idsen      2026-04-23
-gpt-5.4                 GPT-5.4                 standard   922000  128000 adaptive idsen      2026-03-05
-gpt-5.4-mini            GPT-5.4_mini            cheap      272000  128000 adaptive idsen      2026-03-17
-gpt-5.4-nano            GPT-5.4_nano            cheap      272000  128000 adaptive isen       2026-03-17
-gpt-5.3-codex           GPT-5.3_Codex           standard   272000  128000 adaptive isen       2026-02-05
-gpt-5.2                 GPT-5.2                 standard   272000  128000 adaptive idsen      2025-12-11
-gpt-5.1                 GPT-5.1                 standard   272000  128000 adaptive idsen      2025-11-13
-gpt-5                   GPT-5                   standard   272000  128000 adaptive idsen      2025-08-07
-gpt-5-mini              GPT-5_mini              cheap      272000  128000 adaptive isen       2025-08-07
-gpt-5-nano              GPT-5_nano              cheap      272000  128000 adaptive isen       2025-08-07
-gpt-4.1                 GPT-4.1                 standard  1000000   32768 none     ids        2025-04-14
-gpt-4.1-mini            GPT-4.1_mini            cheap     1000000   32768 none     ids        2025-04-14
-gpt-4o                  GPT-4o                  standard   128000   16384 none     ids        2024-08-06
-gpt-4o-mini             GPT-4o_mini             cheap      128000   16384 none     is         2024-07-18
+gpt-6.1-terra           GPT-6.1_Terra           standard 922k 128k adaptive idsen      2026-10-26
+gpt-6.1-sol             GPT-6.1_Sol             premium  922k 128k adaptive idsen      2026-10-06
+gpt-6-sol               GPT-6_Sol               premium  922k 128k adaptive idsen      2026-09-22
+gpt-6-luna              GPT-6_Luna              cheap    922k 128k adaptive idsen      2026-09-22
+gpt-6-astra             GPT-6_Astra             premium  922k 128k adaptive idsen      2026-09-03
+gpt-5.6-sol             GPT-5.6_Sol             premium  922k 128k adaptive idsen      2026-06-25
+gpt-5.6-terra           GPT-5.6_Terra           standard 922k 128k adaptive idsen      2026-06-25
+gpt-5.6-luna            GPT-5.6_Luna            cheap    922k 128k adaptive idsen      2026-06-25
+gpt-5.5                 GPT-5.5                 premium  922k 128k adaptive idsen      2026-04-23
+gpt-5.4                 GPT-5.4                 standard 922k 128k adaptive idsen      2026-03-05
+gpt-5.4-mini            GPT-5.4_mini            cheap    272k 128k adaptive idsen      2026-03-17
+gpt-5.4-nano            GPT-5.4_nano            cheap    272k 128k adaptive isen       2026-03-17
+gpt-5.3-codex           GPT-5.3_Codex           standard 272k 128k adaptive isen       2026-02-05
+gpt-5.2                 GPT-5.2                 standard 272k 128k adaptive idsen      2025-12-11
+gpt-5.1                 GPT-5.1                 standard 272k 128k adaptive idsen      2025-11-13
+gpt-5                   GPT-5                   standard 272k 128k adaptive idsen      2025-08-07
+gpt-5-mini              GPT-5_mini              cheap    272k 128k adaptive isen       2025-08-07
+gpt-5-nano              GPT-5_nano              cheap    272k 128k adaptive isen       2025-08-07
+gpt-4.1                 GPT-4.1                 standard   1M  32k none     ids        2025-04-14
+gpt-4.1-mini            GPT-4.1_mini            cheap      1M  32k none     ids        2025-04-14
+gpt-4o                  GPT-4o                  standard 128k  16k none     ids        2024-08-06
+gpt-4o-mini             GPT-4o_mini             cheap    128k  16k none     is         2024-07-18
 """,
     "gemini": """
-gemini-4-argon          Gemini_4_Argon          premium   1048576   65536 adaptive idsex      2026-10-13
-gemini-3.8-flash        Gemini_3.8_Flash        standard  1000000   65536 adaptive idse       2026-09-15
-gemini-3.7-flash        Gemini_3.7_Flash        standard  1000000   65536 adaptive idse       2026-08-12
-gemini-3.6-flash        Gemini_3.6_Flash        standard  1000000   65536 adaptive idse       2026-07-08
-gemini-3.5-flash        Gemini_3.5_Flash        standard  1000000   65536 adaptive idse       2026-05-19
-gemini-3.5-flash-lite   Gemini_3.5_Flash_Lite   cheap     1000000   65536 adaptive idse       2026-06-16
-gemini-3.1-pro-preview  Gemini_3.1_Pro_Preview  premium   1048576   65536 adaptive idsex      2026-02-19
-gemini-3.1-flash-lite   Gemini_3.1_Flash_Lite   cheap     1000000   65536 adaptive idse       2026-03-03
-gemini-3-flash-preview  Gemini_3_Flash_Preview  standard  1000000   65536 adaptive idse       2025-12-17
-gemini-2.5-pro          Gemini_2.5_Pro          premium   1048576   65536 budget   idsx       2025-06-17
-gemini-2.5-flash        Gemini_2.5_Flash        standard  1048576   65536 budget   ids        2025-06-17
-gemini-2.5-flash-lite   Gemini_2.5_Flash_Lite   cheap     1048576   65536 budget   ids        2025-07-22
+gemini-4-argon          Gemini_4_Argon          premium    1M  65k adaptive idsex      2026-10-13
+gemini-3.8-flash        Gemini_3.8_Flash        standard   1M  65k adaptive idse       2026-09-15
+gemini-3.7-flash        Gemini_3.7_Flash        standard   1M  65k adaptive idse       2026-08-12
+gemini-3.6-flash        Gemini_3.6_Flash        standard   1M  65k adaptive idse       2026-07-08
+gemini-3.5-flash        Gemini_3.5_Flash        standard   1M  65k adaptive idse       2026-05-19
+gemini-3.5-flash-lite   Gemini_3.5_Flash_Lite   cheap      1M  65k adaptive idse       2026-06-16
+gemini-3.1-pro-preview  Gemini_3.1_Pro_Preview  premium    1M  65k adaptive idsex      2026-02-19
+gemini-3.1-flash-lite   Gemini_3.1_Flash_Lite   cheap      1M  65k adaptive idse       2026-03-03
+gemini-3-flash-preview  Gemini_3_Flash_Preview  standard   1M  65k adaptive idse       2025-12-17
+gemini-2.5-pro          Gemini_2.5_Pro          premium    1M  65k budget   idsx       2025-06-17
+gemini-2.5-flash        Gemini_2.5_Flash        standard   1M  65k budget   ids        2025-06-17
+gemini-2.5-flash-lite   Gemini_2.5_Flash_Lite   cheap      1M  65k budget   ids        2025-07-22
 """,
     "mistral": """
-mistral-large-4         Mistral_Large_4         premium   1048576   65536 none     is         2026-10-06
-mistral-medium-3-5      Mistral_Medium_3.5      standard   262144   65536 none     is         2026-04-29
-mistral-small-2603      Mistral_Small_4         cheap      262144   65536 none     is         2026-03-16
-mistral-large-2512      Mistral_Large_3         standard   262144   65536 none     is         2025-12-02
-codestral-2508          Codestral_2508          cheap      256000   32768 none     s          2025-07-30
-devstral-2512           Devstral_2              cheap      262144   32768 none     s          2025-12-09
-ministral-14b-2512      Ministral_3_14B         cheap      262144   32768 none     is         2025-12-02
-ministral-8b-2512       Ministral_3_8B          cheap      262144   32768 none     is         2025-12-02
+mistral-large-4         Mistral_Large_4         premium    1M  65k none     is         2026-10-06
+mistral-medium-3-5      Mistral_Medium_3.5      standard 262k  65k none     is         2026-04-29
+mistral-small-2603      Mistral_Small_4         cheap    262k  65k none     is         2026-03-16
+mistral-large-2512      Mistral_Large_3         standard 262k  65k none     is         2025-12-02
+codestral-2508          Codestral_2508          cheap    256k  32k none     s          2025-07-30
+devstral-2512           Devstral_2              cheap    262k  32k none     s          2025-12-09
+ministral-14b-2512      Ministral_3_14B         cheap    262k  32k none     is         2025-12-02
+ministral-8b-2512       Ministral_3_8B          cheap    262k  32k none     is         2025-12-02
 """,
 }
 
