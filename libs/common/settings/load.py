@@ -18,7 +18,13 @@ from libs.common.settings import Settings
 PREFIX = "MODELMUXER_"
 DEFAULT_FILE = "modelmuxer.toml"
 # Names that belong to other parts and are no settings.
-NOT_SETTINGS = {"MODELMUXER_CONFIG", "MODELMUXER_KEY", "MODELMUXER_URL", "MODELMUXER_HOME"}
+NOT_SETTINGS = {
+    "MODELMUXER_CONFIG",
+    "MODELMUXER_KEY",
+    "MODELMUXER_URL",
+    "MODELMUXER_HOME",
+    "MODELMUXER_PRICES_FILE",
+}
 # Provider keys of the environment that switch a provider on without any file.
 PROVIDER_KEYS = {
     "anthropic": ("ANTHROPIC_API_KEY",),
