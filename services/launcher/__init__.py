@@ -1,0 +1,1 @@
+"""`modelmuxer up`: the stores and the five services of one machine, as child processes."""

@@ -1,0 +1,47 @@
+# Everything a newcomer needs: `make run`, `make test`. Only python3 (3.11+), pip and make.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+BIN := .venv/bin
+PORT ?=
+UP_OPTIONS := $(if $(PORT),--port $(PORT)) $(ARGS)
+
+.PHONY: run test check fmt bench bench-peers lock install help
+
+run: .venv/.installed-all  ## Install what is missing and start everything (PORT=8080 ARGS="--data-dir D")
+	@$(BIN)/modelmuxer up $(UP_OPTIONS)
+
+test: .venv/.installed-dev  ## Run the tests on real nats-server, Redis and ClickHouse (< 3 min)
+	@$(BIN)/pytest -m "not slow" $(ARGS)
+
+check: .venv/.installed-dev  ## Lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: .venv/.installed-dev  ## Format the code and fix what lint can fix
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: .venv/.installed-dev  ## Measure latency and CPU: direct, ModelMuxer, and peers if installed
+	@$(BIN)/python -m scripts.bench $(ARGS)
+
+bench-peers: .venv/.installed-dev  ## Install the peers that `make bench` compares with
+	@$(BIN)/python -m scripts.bench.peers
+
+lock: .venv/.installed-dev  ## Pin and hash what the images install (requirements/*.lock)
+	@$(BIN)/python -m scripts.lock
+
+install: .venv/.installed-all  ## Only create the environment
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One stamp per set of extras; a changed pyproject.toml installs again.
+.venv/.installed-%: pyproject.toml | .venv/bin/python
+	@echo "installing modelmuxer[$*] into .venv (first time: about half a minute)"
+	@scripts/install.sh '$*'
+	@touch $@
+
+.venv/bin/python:
+	@scripts/make-venv.sh .venv

@@ -1,0 +1,194 @@
+"""A child process: started, watched, stopped, and never left behind.
+
+Each child leads a process group of its own, so that Ctrl-C reaches the launcher alone and a
+kill reaches the child's workers too. If the launcher is killed, the leash (a shell that waits
+for the end of a pipe) stops every group; on Linux the kernel signals the children besides.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from msgspec import Struct, field
+
+Ready = Callable[[], Awaitable[bool]]
+POLL_SECONDS = 0.05
+PR_SET_PDEATHSIG = 1
+
+# Reads lines of process ids, the last one counts; at the end of the pipe those groups stop.
+LEASH = """
+while read -r line; do pids=$line; done
+for pid in $pids; do kill -TERM -- -$pid 2>/dev/null; done
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+  left=
+  for pid in $pids; do kill -0 -- -$pid 2>/dev/null && left=1; done
+  [ -z "$left" ] && exit
+  sleep 0.5
+done
+for pid in $pids; do kill -KILL -- -$pid 2>/dev/null; done
+"""
+
+
+class StartFailed(Exception):
+    """A child ended, or did not become ready in time: a line for the user."""
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """A program to run. Output goes to `log`, or, without one, to the terminal. Parts of a
+    lower `wave` stop first."""
+
+    name: str
+    argv: list[str]
+    ready: Ready
+    wave: int
+    environment: dict[str, str] = field(default_factory=dict)
+    log: Path | None = None
+
+
+class Leash:
+    """Stops our children should we die without doing so ourselves."""
+
+    def __init__(self) -> None:
+        self._pids: set[int] = set()
+        self._shell = subprocess.Popen(
+            ["/bin/sh", "-c", LEASH],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def hold(self, pid: int) -> None:
+        self._pids.add(pid)
+        self._tell()
+
+    def drop(self, pid: int) -> None:
+        self._pids.discard(pid)
+        self._tell()
+
+    def close(self) -> None:
+        assert self._shell.stdin
+        with contextlib.suppress(OSError):
+            self._shell.stdin.close()
+        self._shell.wait(15)
+
+    def _tell(self) -> None:
+        assert self._shell.stdin
+        with contextlib.suppress(OSError):
+            self._shell.stdin.write((" ".join(map(str, self._pids)) + "\n").encode())
+            self._shell.stdin.flush()
+
+
+class Child:
+    """One run after another of a part. `say` takes each line of its output."""
+
+    def __init__(self, part: Part, leash: Leash, lock: int, say: Callable[[str, str], None]):
+        self.part = part
+        self._leash, self._lock, self._say = leash, lock, say
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Start it; ready comes later."""
+        output = self.part.log.open("ab") if self.part.log else None
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.part.argv,
+                env={**os.environ, **self.part.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output or subprocess.PIPE,
+                stderr=output or subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[self._lock],
+                preexec_fn=_end_with_parent(),
+            )
+        except OSError as error:
+            raise StartFailed(f"{self.part.argv[0]} cannot be run: {error.strerror}") from error
+        finally:
+            if output:
+                output.close()
+        self._leash.hold(self._process.pid)
+        if self._process.stdout:
+            self._reader = asyncio.create_task(self._pass_on(self._process.stdout))
+
+    async def wait_ready(self, seconds: float) -> None:
+        """Raises StartFailed if it ends, or is not ready after `seconds`."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not await self.part.ready():
+            if not self.running:
+                raise StartFailed(f"{self.part.name} could not start{await self._last_words()}")
+            if asyncio.get_running_loop().time() > deadline:
+                raise StartFailed(f"{self.part.name} was not ready after {seconds:.0f} s")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def ended(self) -> int:
+        """Wait for its end; returns the exit code (negative: the signal)."""
+        assert self._process
+        code = await self._process.wait()
+        self._leash.drop(self._process.pid)
+        if self._reader:
+            # A grandchild may hold the pipe open; its last words are not worth a hang.
+            await asyncio.wait({self._reader}, timeout=0.5)
+            self._reader.cancel()
+        return code
+
+    async def stop(self) -> None:
+        """Ask it to finish and wait until it has."""
+        if self.running:
+            self._signal(signal.SIGTERM)
+            await self.ended()
+
+    def kill(self) -> None:
+        if self.running:
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, sign: int) -> None:
+        """SIGTERM to the leader, which stops its own workers; SIGKILL to the whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, sign) if sign == signal.SIGKILL else os.kill(self.pid, sign)
+
+    async def _pass_on(self, stream: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:
+                continue  # longer than the reader's buffer: dropped
+            if not line:
+                return
+            self._say(self.part.name, line.decode(errors="replace").rstrip())
+
+    async def _last_words(self) -> str:
+        await self.ended()
+        if not self.part.log or not self.part.log.exists():
+            return ""
+        lines = self.part.log.read_text(errors="replace").strip().splitlines()
+        return f": {lines[-1].strip()} (more in {self.part.log})" if lines else ""
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """Linux: have the kernel tell the child when its parent is gone (prctl(2))."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+
+    def in_child() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return in_child

@@ -1,0 +1,32 @@
+"""The terminal: one prefixed, coloured line per line of a child."""
+
+import os
+import sys
+from typing import TextIO
+
+COLOURS = {"gateway": 36, "router": 35, "pii": 33, "ledger": 32, "analytics": 34}
+GREY, BOLD = 90, 1
+WIDTH = max(map(len, COLOURS))
+
+
+class Output:
+    """Writes whole lines, so that children never mix within one."""
+
+    def __init__(self, stream: TextIO = sys.stdout) -> None:
+        self._stream = stream
+        self.coloured = stream.isatty() and "NO_COLOR" not in os.environ
+
+    def say(self, name: str, line: str) -> None:
+        """A line of a child, behind its name."""
+        self.write(f"{self.paint(name.ljust(WIDTH), COLOURS.get(name, GREY))} │ {line}")
+
+    def write(self, text: str) -> None:
+        """Our own words. A terminal that has gone away is no reason to fail."""
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except (BrokenPipeError, ValueError):
+            self._stream = open(os.devnull, "w")  # noqa: SIM115  stays open until we end
+
+    def paint(self, text: str, code: int) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.coloured else text

@@ -1,0 +1,70 @@
+"""Ports: is one free, and if not, who holds it."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether we could listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def first_free(port: int) -> int:
+    """This port or the next one above that nobody holds."""
+    return next(p for p in range(port, 65536) if is_free(p))
+
+
+def holder(port: int) -> str:
+    """ "process 123 (python -m http.server)", or "another process" if we may not know."""
+    pid = _holder_in_proc(port) if Path("/proc/net/tcp").exists() else _holder_by_lsof(port)
+    if not pid:
+        return "another process"
+    return f"process {pid} ({_command(pid)})"
+
+
+def _holder_in_proc(port: int) -> str:
+    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if str(link.readlink()) in sockets:
+                return link.parts[2]
+    return ""
+
+
+def _listening(port: int) -> list[str]:
+    """Inodes of the sockets that listen on the port (state 0A), from proc(5)."""
+    found = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                words = line.split()
+                if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
+                    found.append(words[9])
+    return found
+
+
+def _holder_by_lsof(port: int) -> str:
+    if not shutil.which("lsof"):
+        return ""
+    argv = ["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-t"]
+    out = subprocess.run(argv, capture_output=True, text=True, timeout=5, check=False).stdout
+    return out.split()[0] if out.split() else ""
+
+
+def _command(pid: str) -> str:
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return b" ".join(words).decode(errors="replace").strip()[:120]
+    argv = ["ps", "-o", "command=", "-p", pid]
+    out = subprocess.run(argv, capture_output=True, text=True, timeout=5, check=False).stdout
+    return out.strip()[:120]
