@@ -34,7 +34,8 @@ async def run(name: str, open_service: Open, loaded: Loaded) -> None:
         nats = msgspec.structs.replace(nats, url=settings.nats_url)
     bus = await Bus.connect(nats, name)
     try:
-        async with serve_probe(name, bus, settings), open_service(bus, loaded):
+        # The probe comes last and leaves first: it answers only while the service does.
+        async with open_service(bus, loaded), serve_probe(name, bus, settings):
             log.info("%s is ready", name)
             await stop.wait()
             log.info("%s is draining", name)
