@@ -1,0 +1,37 @@
+"""Which path is answered by what."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from tests.support.provider import messages
+from tests.support.provider.exchange import Exchange
+from tests.support.provider.state import Provider
+from tests.support.provider.strict import Refused
+
+Handler = Callable[[Provider, Exchange], Awaitable[web.StreamResponse]]
+
+
+async def _root(provider: Provider, exchange: Exchange) -> web.StreamResponse:
+    return web.Response(text="stand-in")
+
+
+async def _unknown(provider: Provider, exchange: Exchange) -> web.StreamResponse:
+    raise Refused(404, "Not Found")
+
+
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("POST", r"/v1/messages", messages.create),
+    ("POST", r"/v1/messages/count_tokens", messages.count),
+    ("GET", r"/v1/models(/[^/]+)?", messages.models),
+    ("GET", r"/", _root),
+    ("HEAD", r"/", _root),
+)
+
+
+def find(method: str, path: str) -> Handler:
+    for verb, pattern, handler in ROUTES:
+        if verb == method and re.fullmatch(pattern, path):
+            return handler
+    return _unknown
