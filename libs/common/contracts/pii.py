@@ -4,6 +4,31 @@ from msgspec import Struct
 
 from libs.common.contracts.base import Operation
 
+# The entity types the rules find; a name-recognising model adds the second row.
+TYPES = ("EMAIL", "PHONE", "CREDIT_CARD", "IBAN", "SSN", "IP", "SECRET", "CUSTOM")
+NAMED_TYPES = ("PERSON", "ADDRESS", "LOCATION", "ORG")
+# Other names for them, so that a policy written for another tool means the same here.
+ALIASES = {
+    "CARD": "CREDIT_CARD",
+    "EMAIL_ADDRESS": "EMAIL",
+    "PHONE_NUMBER": "PHONE",
+    "IBAN_CODE": "IBAN",
+    "US_SSN": "SSN",
+    "IP_ADDRESS": "IP",
+    "API_KEY": "SECRET",
+    "PASSWORD": "SECRET",
+    "CREDENTIAL": "SECRET",
+    "PRIVATE_KEY": "SECRET",
+    "ORGANIZATION": "ORG",
+    "STREET_ADDRESS": "ADDRESS",
+}
+
+
+def canonical(name: str) -> str:
+    """The one name of an entity type."""
+    name = name.strip().upper()
+    return ALIASES.get(name, name)
+
 
 class Scan(Struct, frozen=True, kw_only=True):
     """`prose` marks the texts that may go to a name-recognising model, by position."""

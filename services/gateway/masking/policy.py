@@ -1,0 +1,37 @@
+"""What happens to a finding of each type: mask it, block the request, let it pass, report it."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from libs.common.contracts.identity import Switch
+from libs.common.contracts.pii import canonical
+from libs.common.settings.pii import Action, PiiSettings
+
+
+class Policy(Struct, frozen=True):
+    """`actions` holds what differs from `default`."""
+
+    actions: dict[str, Action]
+    default: Action = "mask"
+
+    @classmethod
+    def of(
+        cls,
+        settings: PiiSettings,
+        key_pii: Switch = "on",
+        overrides: Mapping[str, Action] | None = None,
+    ) -> "Policy":
+        """The policy of one key: the settings, then what the key or its team overrides."""
+        if key_pii == "off":
+            return cls({}, "allow")
+        entities = {**settings.entities, **(overrides or {})}
+        return cls({canonical(name): action for name, action in entities.items()})
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is looked for: neither scanned nor masked."""
+        return self.default == "allow"
+
+    def action(self, type_: str) -> Action:
+        return self.actions.get(type_, self.default)
