@@ -22,12 +22,14 @@ from libs.common.contracts.base import EVENTS_STREAM, STATE_STREAM, STATE_SUBJEC
 from libs.common.contracts.routing import DECIDED
 from libs.common.contracts.spending import ALERTED, AUDITED
 from libs.common.contracts.usage import USED
+from libs.common.errors import Unavailable
 from libs.common.settings.journal import JournalSettings
 
 log = logging.getLogger(__name__)
 JOURNALED: tuple[Event[Any], ...] = (USED, DECIDED, ALERTED, AUDITED)
 DEAD_SUBJECT = "dead.v1"
 PULL_SECONDS = 5.0
+AWAY_SECONDS = 1.0
 
 
 async def ensure_streams(bus: Bus, settings: JournalSettings) -> None:
@@ -64,6 +66,8 @@ class Consumer:
     `handle` gets the decoded bodies of one batch (kinds mixed, in stream order) and must be
     idempotent. If it raises, the batch is tried again one by one; a single message that has
     failed `max_deliver` times is copied to `dead.v1.<durable>` and dropped from the queue.
+    Unavailable is no message's fault: the batch is kept in hand until the store is back, and
+    the journal, not our memory, holds what comes meanwhile.
     """
 
     def __init__(
@@ -178,23 +182,35 @@ class Consumer:
         if not good:
             return
         try:
-            await self._handle([body for _, body in good])
+            handled = await self._handled([body for _, body in good])
         except Exception:
             # The journal keeps what could not be handled.
             log.exception("%s: a batch of %d failed", self._durable, len(good))
             await self._one_by_one(good)
             return
         for message, _ in good:
-            await message.ack()
+            await (message.ack() if handled else message.nak())
+
+    async def _handled(self, bodies: list[Any]) -> bool:
+        """Whether they were handled; False at a stop while the store behind is away."""
+        while True:
+            try:
+                await self._handle(bodies)
+                return True
+            except Unavailable as error:
+                log.warning("%s: %s; %d events wait", self._durable, error, len(bodies))
+                if self._stopping.is_set():
+                    return False
+            await self._pause(AWAY_SECONDS)
 
     async def _one_by_one(self, good: list[tuple[Msg, Any]]) -> None:
         for message, body in good:
             try:
-                await self._handle([body])
+                handled = await self._handled([body])
             except Exception as error:  # noqa: BLE001  see above
                 await self._failed(message, error)
             else:
-                await message.ack()
+                await (message.ack() if handled else message.nak())
 
     async def _failed(self, message: Msg, error: Exception) -> None:
         if message.metadata.num_delivered >= self._max_deliver:
