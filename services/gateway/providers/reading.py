@@ -1,0 +1,323 @@
+"""A canonical request, read once for every dialect.
+
+Each block becomes one of a few plain kinds (text, image, PDF document, tool_use, tool_result,
+thinking, redacted_thinking): what only Anthropic has is put into words, counted as dropped, or
+refused with the field's name. Nothing disappears silently.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from libs.common.errors import InvalidRequest
+from services.gateway.providers.base import Json
+from services.gateway.providers.client_tools import CLIENT_TOOLS
+
+# Claude Code's first system block changes with every prompt: kept, it would spoil the cache of
+# every other provider.
+BILLING = "x-anthropic-billing-header"
+THREAD = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
+# Only Anthropic can do these; a caller who asks for them wants more than words.
+REFUSED = {
+    "container": "containers run at Anthropic only",
+    "mcp_servers": "MCP servers are called by Anthropic only",
+}
+# Read by every dialect; all others are counted as dropped.
+READ = frozenset(
+    (
+        "model",
+        "messages",
+        "system",
+        "max_tokens",
+        "stream",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "output_format",
+        "temperature",
+        "top_p",
+        "stop_sequences",
+        "thread",
+    )
+)
+
+
+class Tool(NamedTuple):
+    name: str
+    description: str
+    schema: Json
+    strict: bool
+
+
+class Turn(NamedTuple):
+    """One message: its place in the request, its role, its plain blocks."""
+
+    index: int
+    role: str
+    blocks: list[Json]
+
+
+class Request(NamedTuple):
+    """`effort` is "" when the request does not say, "off" when thinking is switched off."""
+
+    system: list[str]
+    turns: list[Turn]
+    tools: list[Tool]
+    choice: Json
+    effort: str
+    schema: Json | None
+
+
+def read(request: Json, dropped: Counter[str], handled: frozenset[str] = READ) -> Request:
+    """Raises InvalidRequest naming the field that cannot be kept."""
+    _check_fields(request, dropped, handled)
+    return Request(
+        system=list(_system(request.get("system"))),
+        turns=list(_turns(request.get("messages"), dropped)),
+        tools=tools_of(request, dropped),
+        choice=_choice(request),
+        effort=_effort(request),
+        schema=_schema(request),
+    )
+
+
+def text_of(blocks: list[Json]) -> str:
+    return "\n".join(block["text"] for block in blocks if block["type"] == "text")
+
+
+def _check_fields(request: Json, dropped: Counter[str], handled: frozenset[str]) -> None:
+    if request.get("thread") is not None:
+        raise InvalidRequest("thread: message threads are kept by Anthropic only", THREAD)
+    for name, value in request.items():
+        if value is None or name in handled:
+            continue
+        if name in REFUSED and value:
+            raise InvalidRequest(f"{name}: {REFUSED[name]}; ask for a Claude model")
+        dropped[name] += 1
+
+
+def _system(system: Any) -> Iterator[str]:
+    for index, block in enumerate(_blocks(system or [], "system")):
+        text = block.get("text")
+        if block.get("type") != "text" or not isinstance(text, str):
+            raise InvalidRequest(f"system.{index}: only text blocks are allowed")
+        if text and not text.startswith(BILLING):
+            yield text
+
+
+def _turns(messages: Any, dropped: Counter[str]) -> Iterator[Turn]:
+    if not isinstance(messages, list):
+        raise InvalidRequest("messages: Input should be a valid list")
+    for index, message in enumerate(messages):
+        where = f"messages.{index}"
+        role = message.get("role") if isinstance(message, dict) else None
+        if role not in ("user", "assistant", "system"):
+            raise InvalidRequest(f"{where}.role: Input should be 'user', 'assistant' or 'system'")
+        blocks: list[Json] = []
+        for at, block in enumerate(_blocks(message.get("content"), f"{where}.content")):
+            blocks += plain(block, f"{where}.content.{at}", dropped)
+        yield Turn(index, role, blocks)
+
+
+def _blocks(content: Any, where: str) -> list[Json]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    if isinstance(content, list) and all(isinstance(block, dict) for block in content):
+        return content
+    raise InvalidRequest(f"{where}: Input should be a string or a list of content blocks")
+
+
+def plain(block: Json, where: str, dropped: Counter[str]) -> list[Json]:
+    """A block as plain blocks; empty texts vanish, as every provider refuses them."""
+    kind = block.get("type")
+    if block.get("cache_control"):
+        dropped["cache_control"] += 1
+    if kind == "text":
+        if block.get("citations"):
+            dropped["citations"] += 1
+        return [block] if _string(block, "text", where) else []
+    if kind in ("thinking", "redacted_thinking"):
+        return [block]
+    if kind in ("tool_use", "image"):
+        return [_call(block, where) if kind == "tool_use" else _image(block, where)]
+    if kind == "tool_result":
+        return [_result(block, where, dropped)]
+    if kind == "document":
+        return _document(block, where, dropped)
+    return _in_words(block, where, dropped)
+
+
+def _call(block: Json, where: str) -> Json:
+    _string(block, "id", where)
+    if not _string(block, "name", where):
+        raise InvalidRequest(f"{where}.name: Field required")
+    if not isinstance(block.get("input", {}), dict):
+        raise InvalidRequest(f"{where}.input: Input should be an object")
+    return block
+
+
+def _result(block: Json, where: str, dropped: Counter[str]) -> Json:
+    """A result whose `content` is a list of text, image and document blocks."""
+    _string(block, "tool_use_id", where)
+    inner: list[Json] = []
+    for at, part in enumerate(_blocks(block.get("content") or [], f"{where}.content")):
+        inner += plain(part, f"{where}.content.{at}", dropped)
+    return {**block, "content": inner}
+
+
+def _image(block: Json, where: str) -> Json:
+    source = _object(block, "source", where)
+    kind = source.get("type")
+    if kind == "base64":
+        _string(source, "data", f"{where}.source")
+        _string(source, "media_type", f"{where}.source")
+    elif kind == "url":
+        _string(source, "url", f"{where}.source")
+    else:
+        raise _only_claude(f"{where}.source", f"an image by {kind!r}")
+    return block
+
+
+def _document(block: Json, where: str, dropped: Counter[str]) -> list[Json]:
+    if _object(block, "citations", where).get("enabled"):
+        dropped["citations"] += 1
+    source = _object(block, "source", where)
+    kind = source.get("type")
+    if kind in ("base64", "url"):
+        return [block]
+    if kind == "text":
+        return [_titled(block, _string(source, "data", f"{where}.source"))]
+    if kind == "content":
+        inner: list[Json] = []
+        for at, part in enumerate(_blocks(source.get("content"), f"{where}.source.content")):
+            inner += plain(part, f"{where}.source.content.{at}", dropped)
+        return inner
+    raise _only_claude(f"{where}.source", f"a document by {kind!r}")
+
+
+def _titled(block: Json, text: str) -> Json:
+    title = block.get("title")
+    note = f"<document title={title!r}>\n" if title else "<document>\n"
+    return {"type": "text", "text": f"{note}{text}\n</document>"}
+
+
+def _in_words(block: Json, where: str, dropped: Counter[str]) -> list[Json]:
+    """What an Anthropic server did earlier in the conversation, as text a model can read."""
+    kind = str(block.get("type"))
+    if kind in ("server_tool_use", "mcp_tool_use"):
+        text = f"[called {block.get('name')} with {block.get('input')}]"
+    elif kind == "search_result":
+        source = block.get("source")
+        text = f"[{block.get('title')}]({source})\n{_gather(block.get('content'))}"
+    elif kind == "tool_reference":
+        text = f"[tool available: {block.get('tool_name')}]"
+    elif kind == "compaction" or kind.endswith("_tool_result"):
+        text = _gather(block.get("content")) or f"[{kind}]"
+    else:
+        raise _only_claude(f"{where}.type", f"{kind!r} blocks")
+    dropped[kind] += 1
+    return [{"type": "text", "text": text}]
+
+
+def _gather(value: Any) -> str:
+    """The readable texts in a foreign block: titles, addresses, text; nothing encrypted."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "\n".join(filter(None, map(_gather, value)))
+    if isinstance(value, dict):
+        names = ("title", "url", "text", "stdout", "stderr", "error_code", "content")
+        return "\n".join(filter(None, (_gather(value.get(name)) for name in names)))
+    return ""
+
+
+def tools_of(request: Json, dropped: Counter[str]) -> list[Tool]:
+    tools = request.get("tools") or []
+    if not isinstance(tools, list):
+        raise InvalidRequest("tools: Input should be a valid list")
+    read_tools = (_tool(tool, f"tools.{at}", dropped) for at, tool in enumerate(tools))
+    return [tool for tool in read_tools if tool]
+
+
+def _tool(tool: Any, where: str, dropped: Counter[str]) -> Tool | None:
+    if not isinstance(tool, dict):
+        raise InvalidRequest(f"{where}: Input should be an object")
+    kind = str(tool.get("type") or "custom")
+    name = _string(tool, "name", where)
+    if kind == "custom":
+        schema = tool.get("input_schema")
+        if not isinstance(schema, dict):
+            raise InvalidRequest(f"{where}.input_schema: Input should be an object")
+        if tool.get("cache_control"):
+            dropped["cache_control"] += 1
+        return Tool(name, str(tool.get("description") or ""), schema, bool(tool.get("strict")))
+    for prefix, (text, schema) in CLIENT_TOOLS.items():
+        if kind.startswith(prefix):
+            return Tool(name, text, schema, False)
+    if kind.startswith("tool_search_tool"):
+        # Every deferred tool is sent at once instead: nothing is left to search for.
+        dropped["tool_search"] += 1
+        return None
+    raise InvalidRequest(
+        f"{where}.type: {kind} runs at Anthropic, so only a Claude model can answer this request: "
+        "ask for one, or leave the tool out"
+    )
+
+
+def _choice(request: Json) -> Json:
+    choice = _object(request, "tool_choice")
+    kind = choice.get("type")
+    if kind not in (None, "auto", "any", "tool", "none"):
+        raise InvalidRequest("tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'")
+    names = {tool.get("name") for tool in request.get("tools") or [] if isinstance(tool, dict)}
+    if kind == "tool" and choice.get("name") not in names:
+        raise InvalidRequest(f"tool_choice.name: {choice.get('name')!r} is not among the tools")
+    return choice
+
+
+def _effort(request: Json) -> str:
+    """How hard to think: "off", low, medium, high, xhigh, max; "" for the model's own way."""
+    thinking = _object(request, "thinking")
+    wanted = str(_object(request, "output_config").get("effort") or "")
+    kind = thinking.get("type")
+    if kind == "disabled":
+        return "off"
+    if wanted or kind != "enabled":
+        return wanted
+    budget = thinking.get("budget_tokens")
+    if not isinstance(budget, int):
+        raise InvalidRequest("thinking.budget_tokens: Input should be a valid integer")
+    return "low" if budget < 4096 else "medium" if budget < 16384 else "high"
+
+
+def _schema(request: Json) -> Json | None:
+    """The JSON schema that the answer must follow."""
+    wanted = _object(request, "output_config").get("format") or request.get("output_format")
+    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
+        return None
+    schema = wanted.get("schema")
+    if not isinstance(schema, dict):
+        raise InvalidRequest("output_config.format.schema: Input should be an object")
+    return schema
+
+
+def _object(owner: Json, name: str, where: str = "") -> Json:
+    value = owner.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{where}{'.' if where else ''}{name}: Input should be an object")
+    return value
+
+
+def _string(block: Json, name: str, where: str) -> str:
+    value = block.get(name)
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{where}.{name}: Input should be a valid string")
+    return value
+
+
+def _only_claude(where: str, what: str) -> InvalidRequest:
+    return InvalidRequest(f"{where}: {what} can only go to a Claude model: ask for one")

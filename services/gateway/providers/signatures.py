@@ -1,0 +1,37 @@
+"""Signatures for thinking that a model other than Claude made.
+
+A client sends thinking blocks back as it got them. Ours say who made them and carry what that
+provider wants back (Gemini's thought signature, OpenAI's encrypted reasoning), so that no
+gateway has to remember anything: the same model gets it back, every other one does not.
+"""
+
+import base64
+from typing import NamedTuple
+
+from services.gateway.providers.text import dump, load
+
+_PREFIX = "mmx1."
+
+
+class Made(NamedTuple):
+    """`payload` is the dialect's own; empty where it needs nothing back."""
+
+    dialect: str
+    model: str
+    payload: str
+
+
+def sign(dialect: str, model: str, payload: str = "") -> str:
+    packed = base64.urlsafe_b64encode(dump([dialect, model, payload])).decode()
+    return _PREFIX + packed
+
+
+def read(signature: str) -> Made | None:
+    """Who made it, or None for a signature that is not ours (then it is Claude's)."""
+    if not signature.startswith(_PREFIX):
+        return None
+    try:
+        dialect, model, payload = load(base64.urlsafe_b64decode(signature[len(_PREFIX) :]))
+    except ValueError:
+        return Made("", "", "")
+    return Made(str(dialect), str(model), str(payload))
