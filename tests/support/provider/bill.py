@@ -5,6 +5,7 @@ independent calculations agree.
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from math import ceil
 
@@ -53,10 +54,18 @@ PRICES: dict[str, tuple[str, int, str]] = {
     "gemini-3.5-flash-lite": ("0.3 0.03 0 0 2.5", 0, ""),
     "gemini-3.8-flash": ("0.75 0.075 0 0 3.75", 0, ""),
     "gemini-3.1-pro-preview": ("2 0.2 0 0 12", 200_000, "4 0.4 0 0 18"),
+    "gemini-4-argon": ("2 0.1 0 0 10", 0, ""),
+    "mistral-small-2603": ("0.15 0.015 0 0 0.6", 0, ""),
+    "mistral-medium-3-5": ("1.5 0.15 0 0 7.5", 0, ""),
     "mistral-small-latest": ("0.15 0.015 0 0 0.6", 0, ""),
     "mistral-medium-latest": ("1.5 0.15 0 0 7.5", 0, ""),
     "mistral-large-4": ("0.7 0.07 0 0 2.1", 0, ""),
     "ministral-8b-latest": ("0.15 0.015 0 0 0.15", 0, ""),
+}
+# Announced changes: from that day on, the other row holds.
+CHANGES = {
+    "gemini-3.8-flash": (date(2027, 1, 1), "1.5 0.15 0 0 7.5"),
+    "gemini-4-argon": (date(2026, 12, 1), "4 0.2 0 0 20"),
 }
 # A search of the Anthropic web_search tool: 10 USD per thousand.
 SEARCH = 10_000
@@ -68,9 +77,12 @@ def priced_as(model: str) -> str:
     return max(names, key=len, default="")
 
 
-def charge(model: str, used: Used, *, batch: bool = False) -> int:
+def charge(model: str, used: Used, *, batch: bool = False, on: date | None = None) -> int:
     """Micro-dollars of one call, rounded up once."""
-    base, threshold, above = PRICES[priced_as(model)]
+    name, day = priced_as(model), on or datetime.now(UTC).date()
+    base, threshold, above = PRICES[name]
+    if name in CHANGES and day >= CHANGES[name][0]:
+        base = CHANGES[name][1]
     row = above if threshold and used.all_input > threshold else base
     rates = [Fraction(text) for text in row.split()]
     counts = (used.input, used.read, used.write_5m, used.write_1h, used.output)

@@ -1,0 +1,298 @@
+"""The whole product for a test: five services, real stores, the stand-in as the provider.
+
+`Stack` opens the services in the test's own loop, by the function that the container and
+`modelmuxer up` open too; analytics alone is a child process, since the embedded engine holds
+its folder for the life of a process. `ProcessStack` runs every service as a child process, to
+be killed, stopped, restarted and multiplied.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx
+import msgspec
+
+from libs.common.bus import Bus
+from libs.common.settings.load import Loaded, load
+from tests.support.provider import KEY, Provider, running
+from tests.support.servers import Server, free_port
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+IN_LOOP = ("ledger", "router", "pii", "gateway")
+ALL = ("ledger", "analytics", "router", "pii", "gateway")
+START_SECONDS = 30.0
+
+# Keys of the stack. `plain` takes what it asks for, with nothing masked; `auto` is routed;
+# `masked` is masked; `admin` may do everything.
+KEYS = {
+    "plain": "sk-mm-plain-0000000000000001",
+    "auto": "sk-mm-auto-00000000000000002",
+    "masked": "sk-mm-masked-000000000000003",
+    "admin": "sk-mm-admin-0000000000000004",
+}
+CONFIG = """\
+data_dir = "{data}"
+nats_url = "{nats}"
+redis_url = "{redis}"
+secret = "a secret for tests only"
+{top}
+[gateway]
+port = {port}
+{gateway}
+[providers.anthropic]
+api_key = "{key}"
+base_url = "{provider}"
+
+[keys.plain]
+key = "{plain}"
+team = "alpha"
+user = "ada"
+routing = "respect"
+pii = "off"
+
+[keys.auto]
+key = "{auto}"
+routing = "auto"
+pii = "off"
+
+[keys.masked]
+key = "{masked}"
+routing = "respect"
+
+[keys.admin]
+key = "{admin}"
+routing = "respect"
+pii = "off"
+admin = true
+{more}
+"""
+
+
+@dataclass(kw_only=True)
+class Place:
+    """Where a stack lives, and how to speak to it."""
+
+    folder: Path
+    port: int
+    provider: Provider
+    nats: Server
+    redis: Server
+    config: Path
+    children: dict[str, "Child"] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def http(self, key: str = "plain", **headers: str) -> httpx.AsyncClient:
+        """A raw client with a key of the stack."""
+        own = {"x-api-key": KEYS[key], "anthropic-version": "2023-06-01"} | headers
+        return httpx.AsyncClient(base_url=self.url, headers=own, timeout=30)
+
+    def sdk(self, key: str = "plain", **options: Any) -> anthropic.AsyncAnthropic:
+        """The official client, as users configure it."""
+        options = {"max_retries": 0, "timeout": 30.0} | options
+        return anthropic.AsyncAnthropic(base_url=self.url, api_key=KEYS[key], **options)
+
+    async def ready(self, seconds: float = START_SECONDS) -> None:
+        """Wait until the gateway says that it can answer."""
+        deadline, last = time.monotonic() + seconds, ""
+        async with self.http() as http:
+            while True:
+                with contextlib.suppress(httpx.HTTPError):
+                    if (answer := await http.get("/ready")).status_code == 200:
+                        return
+                    last = answer.text
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the gateway is not ready; see {self.folder}: {last}")
+                await asyncio.sleep(0.05)
+
+    async def booked(self, micro: int, key: str = "admin", seconds: float = 20.0) -> int:
+        """Wait until analytics has booked an amount; returns what it has booked at last."""
+        deadline = time.monotonic() + seconds
+        async with self.http(key) as http:
+            while True:
+                answer = await http.get("/v1/analytics/costs", params={"days": 1})
+                found = _micro(answer.json()["total_cost"]) if answer.status_code == 200 else -1
+                if found == micro or time.monotonic() > deadline:
+                    return found
+                await asyncio.sleep(0.1)
+
+    async def spent(self, micro: int, key: str = "plain", seconds: float = 10.0) -> int:
+        """Wait until the ledger has settled an amount on the key's first budget."""
+        deadline = time.monotonic() + seconds
+        async with self.http(key) as http:
+            while True:
+                found = (await http.get("/v1/analytics/budgets")).json()["budgets"][0]
+                if _micro(found["spent"]) == micro or time.monotonic() > deadline:
+                    return _micro(found["spent"])
+                await asyncio.sleep(0.05)
+
+
+class Stack(Place):
+    """The services in the test's loop."""
+
+
+class ProcessStack(Place):
+    """The services as child processes, by name; a replica is `name-2`, `name-3`, …"""
+
+    def start(self, name: str) -> "Child":
+        child = Child(name, self.config, self.folder / f"{name}.log").start()
+        self.children[name] = child
+        return child
+
+    def stop(self, name: str, sign: signal.Signals = signal.SIGTERM) -> int:
+        """Signal a child and wait; returns its exit code."""
+        return self.children.pop(name).stop(sign)
+
+    @property
+    def pids(self) -> list[int]:
+        return [child.pid for child in self.children.values()]
+
+
+class Child:
+    """`python -m services NAME` in a process of its own."""
+
+    def __init__(self, name: str, config: Path, log: Path, options: Sequence[str] = ()) -> None:
+        self.name, self.log = name, log
+        service = name.partition("-")[0]
+        self.argv = [sys.executable, "-m", "services", service, "--config", str(config), *options]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Child":
+        environment = _environment()
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self.argv, cwd=REPOSITORY, stdout=log, stderr=log, env=environment
+            )
+        return self
+
+    async def ready(self, seconds: float = START_SECONDS) -> None:
+        """Wait for the service's own word that it is ready."""
+        deadline = time.monotonic() + seconds
+        while b" is ready" not in self.log.read_bytes():
+            if self.process and self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended: {self.log.read_text()[-2000:]}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name} is not ready: {self.log.read_text()[-2000:]}")
+            await asyncio.sleep(0.02)
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(5)
+            raise
+
+    @property
+    def pid(self) -> int:
+        assert self.process
+        return self.process.pid
+
+
+@contextlib.asynccontextmanager
+async def stack(
+    folder: Path, nats: Server, redis: Server, *, analytics: bool = False, **config: str
+) -> AsyncIterator[Stack]:
+    """The services in this loop. `config`: TOML text for `top`, `gateway` and `more`."""
+    async with running() as provider, contextlib.AsyncExitStack() as opened:
+        place = Stack(**_placed(folder, nats, redis, provider, config))
+        loaded = load(str(place.config), environ={})
+        if analytics:
+            child = Child("analytics", place.config, folder / "analytics.log").start()
+            opened.callback(child.stop)
+            await child.ready()
+        for name in IN_LOOP:
+            await opened.enter_async_context(_service(name, loaded))
+        await place.ready()
+        yield place
+
+
+@contextlib.asynccontextmanager
+async def process_stack(
+    folder: Path, nats: Server, redis: Server, names: Sequence[str] = ALL, **config: str
+) -> AsyncIterator[ProcessStack]:
+    """The services as child processes."""
+    async with running() as provider:
+        place = ProcessStack(**_placed(folder, nats, redis, provider, config))
+        try:
+            for name in names:
+                place.start(name)
+            for child in list(place.children.values()):
+                await child.ready()
+            await place.ready()
+            yield place
+        finally:
+            for name in reversed(list(place.children)):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    place.stop(name)
+
+
+@contextlib.asynccontextmanager
+async def _service(name: str, loaded: Loaded) -> AsyncIterator[None]:
+    """Open one service as its runner does, and leave it in the same order."""
+    module = importlib.import_module(f"services.{name}.main")
+    nats = loaded.settings.nats
+    bus = await Bus.connect(msgspec.structs.replace(nats, url=loaded.settings.nats_url), name)
+    try:
+        async with module.open_service(bus, loaded):
+            try:
+                yield
+            finally:
+                await bus.stop_serving()
+    finally:
+        await bus.close()
+
+
+def _placed(
+    folder: Path, nats: Server, redis: Server, provider: Provider, config: dict[str, str]
+) -> dict[str, Any]:
+    port = free_port()
+    file = folder / "modelmuxer.toml"
+    texts = {"top": "", "gateway": "", "more": ""} | config
+    file.write_text(
+        CONFIG.format(
+            data=folder / "data",
+            nats=nats.url,
+            redis=redis.url,
+            port=port,
+            key=KEY,
+            provider=provider.base_url(),
+            **KEYS,
+            **texts,
+        )
+    )
+    return {
+        "folder": folder,
+        "port": port,
+        "provider": provider,
+        "nats": nats,
+        "redis": redis,
+        "config": file,
+    }
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the developer's own settings or keys reaches a child."""
+    keep = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in keep if name in os.environ}
+
+
+def _micro(usd: str) -> int:
+    whole, _, rest = usd.partition(".")
+    return int(whole) * 1_000_000 + int(rest.ljust(6, "0")[:6] or 0)
