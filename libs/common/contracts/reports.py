@@ -17,6 +17,8 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
+    """`body` is JSON; for any other `content_type` it is one JSON string holding the text."""
+
     body: Raw
     content_type: str = "application/json"
 

@@ -1,0 +1,68 @@
+"""Analytics: what happened, into ClickHouse; reports, out of it.
+
+It consumes the journal (usage, decisions, alerts, audit) and answers REPORT. Nothing that a
+request needs depends on it: while it or ClickHouse is away, the journal waits.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from libs.common.bus import Bus
+from libs.common.contracts.reports import REPORT, Answer, Report
+from libs.common.contracts.routing import DECIDED
+from libs.common.contracts.spending import ALERTED, AUDITED
+from libs.common.contracts.usage import USED
+from libs.common.journal import Consumer, ensure_streams
+from libs.common.settings.load import Loaded
+from services.analytics import migrations, reports
+from services.analytics.audit import Trail
+from services.analytics.dead import Burial
+from services.analytics.store import Store
+from services.analytics.writer import Writer
+
+DURABLE = "analytics"
+EVENTS = (USED, DECIDED, ALERTED, AUDITED)
+
+
+@asynccontextmanager
+async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
+    settings = loaded.settings
+    store = Store.of(settings)
+    try:
+        await ensure_streams(bus, settings.journal)
+        if not settings.clickhouse_url:
+            await migrations.migrate(store, settings.analytics)
+        writer = Writer(store, Trail(bus, store), Burial(bus, DURABLE).bury)
+        schema = migrations.Gate(store)
+
+        async def take(events: list[object]) -> None:
+            await schema.passed()
+            await writer.take(events)
+
+        async def report(asked: Report) -> Answer:
+            await schema.passed()
+            return await reports.answer(store, asked)
+
+        await bus.serve(REPORT, report)
+        async with _consuming(
+            Consumer(
+                bus,
+                DURABLE,
+                EVENTS,
+                take,
+                batch=settings.analytics.batch,
+                linger=settings.analytics.linger,
+            )
+        ):
+            yield
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _consuming(consumer: Consumer) -> AsyncIterator[None]:
+    await consumer.start()
+    try:
+        yield
+    finally:
+        await consumer.stop()

@@ -1,0 +1,92 @@
+"""The schema: numbered steps in `schema/`, forward only, one statement a file, each recorded.
+
+Repeating a step does no harm (IF NOT EXISTS), so a migration that was cut short is run again.
+A service only checks; the embedded engine, which nobody else may open, migrates by itself.
+"""
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from libs.common.errors import Unavailable
+from libs.common.settings.analytics import AnalyticsSettings
+from services.analytics.store import Store
+
+SCHEMA = Path(__file__).parent / "schema"
+STEPS = """
+CREATE TABLE IF NOT EXISTS schema_steps (number UInt32, name String, at DateTime64(3, 'UTC'))
+ENGINE = ReplacingMergeTree ORDER BY number
+"""
+
+
+def steps() -> list[tuple[int, str, str]]:
+    """Number, name and statement of each step, in order."""
+    files = sorted(SCHEMA.glob("[0-9]*.sql"))
+    return [(int(file.name.split("_")[0]), file.stem, file.read_text()) for file in files]
+
+
+async def migrate(store: Store, settings: AnalyticsSettings) -> list[str]:
+    """Run what has not run yet and bring the TTLs up to date; the names of the new steps."""
+    await store.create_database()
+    await store.write(STEPS)
+    done = await version(store)
+    fresh = [step for step in steps() if step[0] > done]
+    for number, name, statement in fresh:
+        await store.write(statement)
+        line = msgspec.json.encode({"number": number, "name": name, "at": time.time()})
+        await store.insert("schema_steps", line)
+    await _keep(store, settings)
+    return [name for _, name, _ in fresh]
+
+
+async def version(store: Store) -> int:
+    rows = await store.read_own_writes("SELECT max(number) AS number FROM schema_steps")
+    return int(rows[0]["number"])
+
+
+class Gate:
+    """Lets nobody write or read before the schema is as new as this program. It is asked at
+    each use until it has passed once, since a server may be away while services start."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._open = False
+
+    async def passed(self) -> None:
+        """Raises Unavailable if the store is away or its schema is too old."""
+        if self._open:
+            return
+        wanted, found = steps()[-1][0], await version(self._store)
+        if found < wanted:
+            raise Unavailable(
+                f"the schema is at step {found}, this program needs {wanted}: "
+                "run `modelmuxer analytics migrate`"
+            )
+        self._open = True
+
+
+async def _keep(store: Store, settings: AnalyticsSettings) -> None:
+    """How long each table keeps its rows; 0 days means for ever."""
+    days = {
+        ("usage", "at"): settings.usage_days,
+        ("decisions", "at"): settings.decision_days,
+        ("alerts", "at"): settings.usage_days,
+        ("usage_hourly", "hour"): settings.rollup_days,
+        ("usage_daily", "day"): settings.rollup_days,
+        ("audit", "at"): settings.audit_days,
+    }
+    for (table, column), count in days.items():
+        if count > 0:
+            ttl = f"MODIFY TTL toDateTime({column}) + INTERVAL {int(count)} DAY"
+            await store.write(
+                f"ALTER TABLE {table} {ttl} SETTINGS materialize_ttl_after_modify = 0"
+            )
+        elif await _has_ttl(store, table):
+            await store.write(f"ALTER TABLE {table} REMOVE TTL")
+
+
+async def _has_ttl(store: Store, table: str) -> bool:
+    sql = """SELECT count() AS n FROM system.tables WHERE database = currentDatabase()
+        AND name = {table:String} AND create_table_query LIKE '%TTL %'"""
+    return bool((await store.read_own_writes(sql, table=table))[0]["n"])

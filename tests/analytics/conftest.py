@@ -1,0 +1,127 @@
+"""The embedded engine opens one folder per process: one for all tests, a database for each."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from libs.common.bus import Bus
+from libs.common.contracts.identity import Principal
+from libs.common.contracts.reports import REPORT, Answer, Report
+from libs.common.contracts.usage import USED, Tokens, Usage
+from libs.common.settings import Settings
+from libs.common.settings.analytics import AnalyticsSettings
+from libs.common.settings.bus import BusSettings
+from libs.common.settings.load import Loaded
+from services.analytics.main import open_service
+from services.analytics.migrations import migrate
+from services.analytics.store import Store
+from tests.support.servers import Server
+
+NUMBERS = itertools.count(1)
+ALICE = Principal(key_id="key_alice", key_name="alice", team="red", user="alice", run="run-a")
+BOB = Principal(key_id="key_bob", key_name="bob", team="blue", user="bob")
+ADMIN = Principal(key_id="key_root", admin=True)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("analytics")
+
+
+@pytest.fixture
+def settings(data_dir: Path) -> Settings:
+    analytics = AnalyticsSettings(database=f"test{next(NUMBERS)}", linger=0.1)
+    return Settings(data_dir=str(data_dir), analytics=analytics)
+
+
+@pytest.fixture
+async def store(settings: Settings) -> AsyncIterator[Store]:
+    store = Store.of(settings)
+    await migrate(store, settings.analytics)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def bus(nats: Server) -> AsyncIterator[Bus]:
+    bus = await Bus.connect(BusSettings(url=nats.url), "test")
+    yield bus
+    await bus.close()
+
+
+@asynccontextmanager
+async def serving(nats: Server, settings: Settings) -> AsyncIterator[None]:
+    bus = await Bus.connect(BusSettings(url=nats.url), "analytics")
+    try:
+        async with open_service(bus, Loaded(settings, {}, {}, "")):
+            yield
+            await bus.stop_serving()
+    finally:
+        await bus.close()
+
+
+@pytest.fixture
+async def service(nats: Server, settings: Settings) -> AsyncIterator[None]:
+    async with serving(nats, settings):
+        yield
+
+
+def usage(number: int = 1, who: Principal = ALICE, **fields: Any) -> Usage:
+    """A plausible attempt that cost 1 000 micro-dollars where the baseline costs 5 000."""
+    given: dict[str, Any] = {
+        "request_id": f"req_{number:06d}",
+        "attempt": 1,
+        "at": time.time(),
+        "principal": who,
+        "asked": "claude-opus-5",
+        "model": "claude-haiku-4-5",
+        "provider": "anthropic",
+        "deployment": "anthropic",
+        "reason": "simple",
+        "tokens": Tokens(input=100, cache_read=300, output=50),
+        "cost": 1000,
+        "baseline_model": "claude-opus-5",
+        "baseline_cost": 5000,
+        "seconds": 1.5,
+        "first_token": 0.3,
+    }
+    return Usage(**(given | fields))
+
+
+async def tell(bus: Bus, *events: Usage, repeat: str = "") -> None:
+    """Put events on the journal; with `repeat` JetStream itself does not see the repetition."""
+    js = bus.client.jetstream()
+    for event in events:
+        headers = {"Nats-Msg-Id": event.id + repeat}
+        await js.publish(USED.subject, msgspec.json.encode(event), headers=headers)
+
+
+async def ask(bus: Bus, name: str, who: Principal = ADMIN, **query: str) -> Answer:
+    return await bus.ask(REPORT, Report(principal=who, name=name, query=query), timeout=20)
+
+
+async def report(bus: Bus, name: str, who: Principal = ADMIN, **query: str) -> Any:
+    return msgspec.json.decode((await ask(bus, name, who, **query)).body)
+
+
+async def until(check: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not await check():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.05)
+
+
+async def booked(bus: Bus, attempts: int, who: Principal = ADMIN) -> None:
+    """Wait until so many attempts are in the reports."""
+
+    async def there() -> bool:
+        return bool((await report(bus, "costs", who))["attempts"] >= attempts)
+
+    await until(there)
