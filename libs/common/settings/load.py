@@ -5,11 +5,14 @@ sets `nats_url`, `MODELMUXER_GATEWAY__PORT` sets `gateway.port`; API_KEYS and MO
 are honoured as they stand in the guide.
 """
 
+import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -61,7 +64,9 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> L
         source = "environment" if name in environ else ".env"
         _apply(tree, name, value, source, sources)
     _provider_keys(tree, merged, sources)
-    return Loaded(_convert(tree, file), sources, merged, file if Path(file).exists() else "")
+    return Loaded(
+        _convert(tree, file, sources), sources, merged, file if Path(file).exists() else ""
+    )
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
@@ -108,12 +113,25 @@ def _apply(
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
             raise ConfigError(f"{name}: `{part}` is not a section")
-    node[path[-1]] = _listed(node.get(path[-1]), value)
+    node[path[-1]] = _split(value) if _type_at(path) == list[str] else value
     sources[".".join(path)] = f"{source} ({name})"
 
 
-def _listed(old: object, value: str) -> object:
-    return [part.strip() for part in value.split(",")] if isinstance(old, list) else value
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _type_at(path: list[str]) -> Any:
+    """The declared type of a setting, or None for one that does not exist."""
+    kind: Any = Settings
+    for part in path:
+        if get_origin(kind) in (dict, list):
+            kind = get_args(kind)[-1]
+        elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            kind = get_type_hints(kind).get(part)
+        else:
+            return None
+    return kind
 
 
 def _provider_keys(
@@ -128,12 +146,33 @@ def _provider_keys(
             sources[f"providers.{provider}.api_key"] = f"environment ({name})"
 
 
-def _convert(tree: dict[str, Any], file: str) -> Settings:
+def _convert(tree: dict[str, Any], file: str, sources: Mapping[str, str]) -> Settings:
     try:
         return msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
-        message = str(error).replace("Object contains unknown field", "unknown setting")
-        raise ConfigError(f"{file}: {message}; see docs/configuration.md") from None
+        raise ConfigError(_explain(str(error), file, sources)) from None
+
+
+def _explain(message: str, file: str, sources: Mapping[str, str]) -> str:
+    """msgspec's words, turned into: where it stands, which setting, what is wrong, the fix."""
+    words, _, where = message.partition(" - at `$")
+    path = where.rstrip("`").lstrip(".").replace("[...]", ".*")
+    unknown = re.search(r"unknown field `(.*)`", words)
+    if unknown:
+        asked = f"{path}.{unknown[1]}".lstrip(".")
+        words = f"unknown setting `{asked}`{_near(path, unknown[1])}"
+    else:
+        asked = path
+        words = f"`{asked}`: {words[:1].lower()}{words[1:]}"
+    source = next((s for p, s in sources.items() if fnmatch(f"{p}.", f"{asked}.*")), file)
+    return f"{source}: {words}; see docs/configuration.md"
+
+
+def _near(path: str, name: str) -> str:
+    section = _type_at(re.findall(r"[^.\[\]]+", path))
+    names = list(get_type_hints(section)) if isinstance(section, type) else []
+    near = difflib.get_close_matches(name, names, 1)
+    return f" (did you mean `{near[0]}`?)" if near else ""
 
 
 def _mark(node: Any, path: str, source: str, sources: dict[str, str]) -> None:
