@@ -115,6 +115,10 @@ class Catalogue:
         """The model of each tier; empty for a provider that has no pool."""
         return self._pools.get(provider, {})
 
+    def providers(self) -> list[str]:
+        """The providers that have a pool."""
+        return list(self._pools)
+
     def near(self, asked: str) -> list[str]:
         """Names the asker may have meant, best first."""
         _, name = self._prefix(asked.strip().lower())

@@ -53,11 +53,14 @@ class Features(Struct, frozen=True, kw_only=True):
     service_tier: str = ""
     betas: tuple[str, ...] = ()
     version: str = ""
+    prefill: bool = False
+    sampling: bool = False
 
 
 class Route(Struct, frozen=True, kw_only=True):
     """`session` is scoped by the router under the principal. `models` is the key's
-    allow-list (globs; empty: all)."""
+    allow-list (globs; empty: all). `tag` is the caller's own word for policy rules, from a
+    header; `budget_percent` how much of the tightest budget is spent, where it is known."""
 
     request_id: str
     principal: Principal
@@ -66,12 +69,16 @@ class Route(Struct, frozen=True, kw_only=True):
     session: str = ""
     models: tuple[str, ...] = ()
     dry_run: bool = False
+    tag: str = ""
+    budget_percent: float = 0.0
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
     """One deployment that can do the request. `estimate` is the worst case for the ledger:
     `input_cost` + max_tokens at `output_price` (micro-dollars per million tokens).
-    `expected` is what it will probably cost. `max_output` is the model's own ceiling."""
+    `expected` is what it will probably cost. `max_output` is the model's own ceiling.
+    `foreign` are the hashes of thinking signatures that another model made: their blocks must
+    not reach this one. `catalogue` is the provider whose price list holds."""
 
     deployment: str
     provider: str
@@ -87,6 +94,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     unpriced: bool = False
     simulated: bool = False
     why: str = ""
+    foreign: tuple[str, ...] = ()
+    catalogue: str = ""
 
 
 class Rejected(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,114 @@
+"""What a candidate costs: the worst case for the ledger, the likely one for the choice, and
+what the prompt cache makes of staying or leaving.
+
+All amounts are micro-dollars, times seconds.
+"""
+
+from msgspec import Struct
+
+from libs.common.contracts.routing import Features
+from libs.common.prices import Price, Rates
+
+MILLION = 1_000_000
+# Estimates are upper bounds; a likely cost takes the middle of what text really needs.
+LIKELY_SHARE = 0.5
+# How a session goes on, measured on coding agents: turns still to come in a task, tokens that
+# each one adds, and how likely the way back to the dearer model is.
+AGENT_TURNS, CHAT_TURNS = 8.0, 2.0
+GROWTH = 1500
+RETURN_SHARE, LAPSE_SHARE = 0.5, 0.15
+
+
+class Warm(Struct, frozen=True, kw_only=True):
+    """What a model holds in its prompt cache for a session: so many tokens, until then."""
+
+    tokens: int
+    until: float
+
+
+class Spend(Struct, frozen=True, kw_only=True):
+    """`input_cost` and `output_price` make the worst case; `expected` is this turn's likely
+    cost, `stretch` that of the turns expected on top of it."""
+
+    input_cost: int
+    output_price: int
+    max_tokens: int
+    estimate: int
+    expected: int
+    stretch: int
+
+
+def spend(
+    features: Features,
+    price: Price,
+    *,
+    max_tokens: int,
+    output: int,
+    warm: int = 0,
+    turns: float = 1.0,
+) -> Spend:
+    """The cost of serving this turn, and the `turns` - 1 expected after it, with one model.
+
+    `warm` is how many of the input tokens its cache is likely to hold.
+    """
+    rates = price.rates(features.input_tokens, speed=features.speed or features.service_tier)
+    input_cost = price.input_worst(features.input_tokens) + _searches(features, rates)
+    output_price = price.output_rate(features.input_tokens)
+    tokens = likely_tokens(features)
+    likely_output = min(output, max_tokens) if max_tokens else output
+    now = turn_cost(rates, tokens, min(warm, tokens), likely_output, bool(features.cache_marks))
+    later = turn_cost(rates, tokens + GROWTH, tokens, likely_output, bool(features.cache_marks))
+    return Spend(
+        input_cost=input_cost,
+        output_price=output_price,
+        max_tokens=max_tokens,
+        estimate=input_cost + -(-max_tokens * output_price // MILLION),
+        expected=now,
+        stretch=now + int(later * (turns - 1)),
+    )
+
+
+def turn_cost(rates: Rates, tokens: int, warm: int, output: int, caching: bool) -> int:
+    """One turn: the warm part read, the rest written (or just read in, without cache marks)."""
+    if not caching:
+        return -(-(tokens * rates.input + output * rates.output) // MILLION)
+    write = rates.cache_write_5m or rates.input
+    read = rates.cache_read or rates.input
+    return -(-(warm * read + (tokens - warm) * write + output * rates.output) // MILLION)
+
+
+def likely_tokens(features: Features) -> int:
+    return max(1, int(features.input_tokens * LIKELY_SHARE))
+
+
+def way_back(rates: Rates, tokens: int, turns: float) -> int:
+    """What may be lost by leaving a warm model: having to come back, or finding it cold."""
+    write, read = rates.cache_write_5m or rates.input, rates.cache_read or rates.input
+    fee = max(0, write - read)
+    return int((RETURN_SHARE * fee * GROWTH * turns + LAPSE_SHARE * fee * tokens) // MILLION)
+
+
+def break_even(here: Rates, there: Rates) -> float:
+    """L*: how many turns of a warm session must follow for a move to a cold model to pay.
+
+    (w_Q - r_Q)·ρ / (r_P - r_Q·ρ), in rates per token; infinite where the other's cache reads
+    are no cheaper.
+    """
+    write = there.cache_write_5m or there.input
+    gain = (here.cache_read or here.input) - (there.cache_read or there.input)
+    return (write - (there.cache_read or there.input)) / gain if gain > 0 else float("inf")
+
+
+def _searches(features: Features, rates: Rates) -> int:
+    """Server tools are reserved at a bounded number of searches."""
+    searches = sum(tool.startswith("web_search") for tool in features.server_tools)
+    return searches * MAX_SEARCHES * rates.web_search
+
+
+MAX_SEARCHES = 8
+
+
+def way_back_now(rates: Rates, tokens: int) -> int:
+    """What writing so many tokens costs above reading them."""
+    write, read = rates.cache_write_5m or rates.input, rates.cache_read or rates.input
+    return max(0, write - read) * tokens // MILLION

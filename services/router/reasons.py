@@ -1,0 +1,59 @@
+"""A decision in one sentence for people: header, log, dashboard."""
+
+from libs.common.contracts.routing import Features
+from libs.common.settings.routing import RuleSettings
+from services.router.label import Label
+from services.router.view import Option
+
+WARM = "its warm prompt cache is worth more than the cheaper price"
+IN_TASK = "the task goes on"
+HARDER = "moved up, the work got harder"
+PAYS = "moved down, the rest of the task is cheaper there"
+GONE = "moved, the former model cannot take this turn"
+
+WORDS = {
+    "code": "code detected",
+    "analysis": "complex analysis required",
+    "agent": "agent task",
+    "chat": "small talk",
+    "general": "general request",
+    "title": "background call (title)",
+    "topic": "background call (topic)",
+    "summary": "background call (summary)",
+    "web_search": "background call (web search)",
+    "small": "small background call",
+}
+
+
+def reason(
+    label: Label,
+    rule: RuleSettings | None,
+    mode: str,
+    option: Option,
+    stay: str,
+    features: Features,
+) -> str:
+    if rule and (rule.use or rule.reason):
+        return rule.reason or f"rule: {rule.use}"
+    if mode == "respect":
+        return "served as asked"
+    said = _said(label, features)
+    return f"{said}; {stay}" if stay else f"{said}, {_chosen(option)}"
+
+
+def _said(label: Label, features: Features) -> str:
+    if label.name == "simple":
+        return f"simple query ({features.user_chars or len(features.user_text)} chars)"
+    return f"{WORDS.get(label.name, label.name)} (confidence {label.confidence:.2f})"
+
+
+def _chosen(option: Option) -> str:
+    return {
+        "cheap": "cost-optimized selection",
+        "standard": "the cheapest model that is good enough",
+        "premium": "a premium model is needed",
+    }[option.facts.tier]
+
+
+def rank_words(good: bool, quality: float) -> str:
+    return f"{'good enough' if good else 'perhaps not good enough'} ({quality:.2f})"
