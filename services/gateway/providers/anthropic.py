@@ -4,14 +4,12 @@ Also for everything that speaks it (`dialect = "anthropic"` with another `base_u
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from libs.common.catalogue import ModelFacts
 from libs.common.contracts.usage import Tokens
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
 from services.gateway.providers.failures import TYPES, failure, parse, words_of
-
-if TYPE_CHECKING:
-    from libs.common.catalogue import ModelFacts
 
 # Only for a client that sends none: the newer version refuses fields that old clients send.
 VERSION = "2023-06-01"
@@ -30,9 +28,7 @@ def headers(credential: str, options: Options) -> dict[str, str]:
     return {"x-api-key": credential}
 
 
-def to_upstream(
-    request: Json, model: str, facts: "ModelFacts | None", origin: Origin
-) -> Translated:
+def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Origin) -> Translated:
     return Translated({**request, "model": model}, {})
 
 

@@ -1,14 +1,12 @@
 """What every dialect offers, and the values it speaks in."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from libs.common.catalogue import ModelFacts
 from libs.common.contracts.usage import Tokens
-
-if TYPE_CHECKING:
-    from libs.common.catalogue import ModelFacts
 
 Json = dict[str, Any]
 Options = Mapping[str, str]
@@ -63,7 +61,7 @@ class Dialect(Protocol):
     def headers(self) -> Callable[[str, Options], dict[str, str]]: ...
 
     @property
-    def to_upstream(self) -> Callable[[Json, str, "ModelFacts | None", Origin], Translated]: ...
+    def to_upstream(self) -> Callable[[Json, str, ModelFacts | None, Origin], Translated]: ...
 
     @property
     def from_upstream(self) -> Callable[[Json, str], Json]: ...

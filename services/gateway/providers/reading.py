@@ -54,7 +54,7 @@ class Tool(NamedTuple):
 class Turn(NamedTuple):
     """One message: its place in the request, its role, its plain blocks."""
 
-    index: int
+    at: int
     role: str
     blocks: list[Json]
 
@@ -284,8 +284,10 @@ def _effort(request: Json) -> str:
     kind = thinking.get("type")
     if kind == "disabled":
         return "off"
-    if wanted or kind != "enabled":
+    if wanted or kind not in ("enabled", "adaptive"):
         return wanted
+    if kind == "adaptive":
+        return "high"  # what Claude does when nothing is said
     budget = thinking.get("budget_tokens")
     if not isinstance(budget, int):
         raise InvalidRequest("thinking.budget_tokens: Input should be a valid integer")
