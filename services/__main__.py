@@ -67,9 +67,9 @@ def runs_service(arguments: Sequence[str]) -> bool:
 
 
 def _service(name: str, options: list[str]) -> int:
-    file = _read_options(name, options)
+    loaded = load(_read_options(name, options))
     module = importlib.import_module(f"services.{name}.main")
-    return run_forever(name, module.open_service, load(file))
+    return run_forever(name, module.open_service, loaded)
 
 
 def _read_options(name: str, options: list[str]) -> str | None:

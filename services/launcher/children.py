@@ -13,7 +13,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct, field
 
@@ -24,14 +26,14 @@ PR_SET_PDEATHSIG = 1
 # Reads lines of process ids, the last one counts; at the end of the pipe those groups stop.
 LEASH = """
 while read -r line; do pids=$line; done
-for pid in $pids; do kill -TERM -- -$pid 2>/dev/null; done
+for pid in $pids; do kill -s TERM -- -$pid 2>/dev/null; done
 for _ in 1 2 3 4 5 6 7 8 9 10; do
   left=
-  for pid in $pids; do kill -0 -- -$pid 2>/dev/null && left=1; done
+  for pid in $pids; do kill -s 0 -- -$pid 2>/dev/null && left=1; done
   [ -z "$left" ] && exit
   sleep 0.5
 done
-for pid in $pids; do kill -KILL -- -$pid 2>/dev/null; done
+for pid in $pids; do kill -s KILL -- -$pid 2>/dev/null; done
 """
 
 
@@ -104,26 +106,25 @@ class Child:
 
     async def start(self) -> None:
         """Start it; ready comes later."""
-        output = self.part.log.open("ab") if self.part.log else None
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                *self.part.argv,
-                env={**os.environ, **self.part.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output or subprocess.PIPE,
-                stderr=output or subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=[self._lock],
-                preexec_fn=_end_with_parent(),
-            )
-        except OSError as error:
-            raise StartFailed(f"{self.part.argv[0]} cannot be run: {error.strerror}") from error
-        finally:
-            if output:
-                output.close()
+        # A pipe of our own: asyncio's would keep wait() waiting for grandchildren that hold it.
+        read_end, write_end = os.pipe()
+        with os.fdopen(write_end, "wb") as pipe, self._log() as log:
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self.part.argv,
+                    env={**os.environ, **self.part.environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log or pipe,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=[self._lock],
+                    preexec_fn=_end_with_parent(),
+                )
+            except OSError as error:
+                os.close(read_end)
+                raise StartFailed(f"{self.part.argv[0]} cannot be run: {error.strerror}") from None
         self._leash.hold(self._process.pid)
-        if self._process.stdout:
-            self._reader = asyncio.create_task(self._pass_on(self._process.stdout))
+        self._reader = asyncio.create_task(self._pass_on(read_end))
 
     async def wait_ready(self, seconds: float) -> None:
         """Raises StartFailed if it ends, or is not ready after `seconds`."""
@@ -139,6 +140,9 @@ class Child:
         """Wait for its end; returns the exit code (negative: the signal)."""
         assert self._process
         code = await self._process.wait()
+        # Workers that outlived their leader would hold its port.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._leash.drop(self._process.pid)
         if self._reader:
             # A grandchild may hold the pipe open; its last words are not worth a hang.
@@ -161,15 +165,19 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, sign) if sign == signal.SIGKILL else os.kill(self.pid, sign)
 
-    async def _pass_on(self, stream: asyncio.StreamReader) -> None:
-        while True:
-            try:
-                line = await stream.readline()
-            except ValueError:
-                continue  # longer than the reader's buffer: dropped
-            if not line:
-                return
-            self._say(self.part.name, line.decode(errors="replace").rstrip())
+    def _log(self) -> AbstractContextManager[BinaryIO | None]:
+        return self.part.log.open("ab") if self.part.log else contextlib.nullcontext()
+
+    async def _pass_on(self, read_end: int) -> None:
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(read_end, "rb")
+        )
+        try:
+            while line := await _line(stream):
+                self._say(self.part.name, line.decode(errors="replace").rstrip())
+        finally:
+            transport.close()
 
     async def _last_words(self) -> str:
         await self.ended()
@@ -177,6 +185,13 @@ class Child:
             return ""
         lines = self.part.log.read_text(errors="replace").strip().splitlines()
         return f": {lines[-1].strip()} (more in {self.part.log})" if lines else ""
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    try:
+        return await stream.readline()
+    except ValueError:
+        return b"(a line too long to show)"
 
 
 def _end_with_parent() -> Callable[[], None] | None:

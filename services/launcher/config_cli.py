@@ -1,0 +1,121 @@
+"""`modelmuxer config check|show`: what is set, from where, and whether it can work."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from libs.common.settings.load import Loaded, load, resolve
+
+app = typer.Typer(no_args_is_help=True)
+
+SECRET_NAMES = {"api_key", "api_keys", "key", "secret", "password"}
+LOCATION = re.compile(r"(env|file):")
+USER_INFO = re.compile(r"//[^/@]*@")
+HIDDEN = "•••"
+
+ConfigFile = Annotated[Path | None, typer.Option(help="Settings file.")]
+
+
+@app.command()
+def show(
+    config: ConfigFile = None,
+    changed: Annotated[bool, typer.Option(help="Only what differs from the defaults.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Print every setting with its value and its source. Secrets stay hidden.
+
+    Example: modelmuxer config show --changed
+    """
+    loaded = load(str(config) if config else None)
+    rows = [row for row in rows_of(loaded) if not changed or row[2] != "default"]
+    if as_json:
+        sys.stdout.write(json.dumps([dict(zip(COLUMNS, r, strict=True)) for r in rows]) + "\n")
+        return
+    table = Table(*COLUMNS, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+COLUMNS = ("setting", "value", "source")
+
+
+@app.command()
+def check(config: ConfigFile = None) -> None:
+    """Say whether the settings are complete; exit code 78 if they are not.
+
+    Example: modelmuxer config check --config modelmuxer.toml
+    """
+    loaded = load(str(config) if config else None)
+    faults = list(faults_of(loaded))
+    for fault in faults:
+        sys.stderr.write(f"modelmuxer: {fault}\n")
+    if faults:
+        raise typer.Exit(78)
+    sys.stdout.write(f"{loaded.file or 'the defaults'}: fine\n")
+
+
+def rows_of(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
+    """(dotted path, value as text, source) of each setting, in the order of the sections."""
+    for path, value in _leaves(loaded.settings, ""):
+        yield path, _shown(path, value), _source(path, loaded)
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The settings below a node; an empty table is a setting too."""
+    children = _children(node)
+    if not children:
+        yield path, node
+    for name, value in children.items():
+        yield from _leaves(value, f"{path}.{name}" if path else name)
+
+
+def _children(node: Any) -> dict[str, Any]:
+    if isinstance(node, msgspec.Struct):
+        return msgspec.structs.asdict(node)
+    return node if isinstance(node, dict) else {}
+
+
+def _shown(path: str, value: Any) -> str:
+    name = path.rpartition(".")[2]
+    if value and (name in SECRET_NAMES or ".headers." in path):
+        return ", ".join(_hidden(v) for v in (value if isinstance(value, list) else [value]))
+    text = value if isinstance(value, str) else json.dumps(msgspec.to_builtins(value))
+    return USER_INFO.sub(f"//{HIDDEN}@", text) or '""'
+
+
+def _hidden(value: str) -> str:
+    return value if LOCATION.match(value) else HIDDEN
+
+
+def _source(path: str, loaded: Loaded) -> str:
+    found = loaded.sources
+    return next((found[p] for p in (path, path.partition(".")[0]) if p in found), "default")
+
+
+def faults_of(loaded: Loaded) -> Iterator[str]:
+    """What is well-formed but cannot work: secrets that are nowhere, files that are missing."""
+    for path, value in _leaves(loaded.settings, ""):
+        for one in value if isinstance(value, list) else [value]:
+            if (
+                isinstance(one, str)
+                and LOCATION.match(one)
+                and not resolve(one, loaded.environment)
+            ):
+                yield f"`{path}`: nothing is at {one}; set it, or take the setting out"
+    gateway = loaded.settings.gateway
+    for name in ("tls_cert", "tls_key", "ca_file"):
+        file = getattr(gateway, name)
+        if file and not os.access(file, os.R_OK):
+            yield f"`gateway.{name}`: cannot read {file}"
+    if bool(gateway.tls_cert) != bool(gateway.tls_key):
+        yield "`gateway.tls_cert` and `gateway.tls_key` belong together; set both"
