@@ -43,6 +43,7 @@ HOP_SECONDS = Histogram(
 IN_FLIGHT = Gauge("modelmuxer_in_flight", "Requests or messages in hand")
 OUTBOX_WAITING = Gauge("modelmuxer_outbox_waiting", "Events not yet acknowledged by the journal")
 OUTBOX_SPOOLED = Gauge("modelmuxer_outbox_spooled_bytes", "Bytes of events spooled to disk")
+PII_OPEN = Counter("modelmuxer_pii_open_total", "Texts sent unscanned while pii was away")
 PII_FINDINGS = Counter("modelmuxer_pii_findings_total", "Masked values by type", ("type",))
 
 

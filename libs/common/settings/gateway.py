@@ -28,6 +28,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
+    reuse_port: bool = False
     max_body: int = 32 * 1024 * 1024
     max_depth: int = 128
     max_blocks: int = 100_000

@@ -1,0 +1,128 @@
+"""The ASGI application: message endpoints first, as plain callables; FastAPI for the rest."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from libs.common.errors import InvalidRequest, MuxError
+from services.gateway.auth import check_host, is_loopback
+from services.gateway.call import new_request_id
+from services.gateway.door import MessagesDoor
+from services.gateway.endpoint import MessagesEndpoint, refuse
+from services.gateway.errors import HttpFault
+from services.gateway.http import SECURITY_HEADERS, Message, Receive, RequestHeaders, Scope, Send
+from services.gateway.kit import Kit
+from services.gateway.routes import admin, analytics, health, models
+
+MESSAGES = ("/v1/messages", "/messages", "/v1/v1/messages")
+MAX_HEADER_BYTES = 64 * 1024
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def make_app(kit: Kit) -> "App":
+    messages = MessagesEndpoint(kit, MessagesDoor)
+    return App(kit, dict.fromkeys(MESSAGES, messages), _fastapi(kit))
+
+
+class App:
+    """Dispatches a request by path and checks what holds for every request."""
+
+    def __init__(self, kit: Kit, hot: dict[str, Endpoint], rest: FastAPI) -> None:
+        self._kit, self._hot, self._rest = kit, hot, rest
+        gateway = kit.settings.gateway
+        self._check_host = is_loopback(gateway.host)
+        self._allowed = frozenset([gateway.host, *gateway.allowed_hosts])
+        self._tls = bool(gateway.tls_cert)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if self._tls:
+            send = _with_hsts(send)
+        try:
+            self._check(scope)
+            endpoint = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
+        except MuxError as error:
+            await refuse(send, MessagesDoor(), error, new_request_id())
+            return
+        if endpoint:
+            await endpoint(scope, receive, send)
+        else:
+            await self._rest(scope, receive, _secured(send))
+
+    def _check(self, scope: Scope) -> None:
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > MAX_HEADER_BYTES:
+            raise HttpFault(431, f"headers: {size} bytes are over the limit of {MAX_HEADER_BYTES}")
+        if self._check_host:
+            check_host(RequestHeaders(scope["headers"]), self._allowed)
+
+
+def _fastapi(kit: Kit) -> FastAPI:
+    app = FastAPI(title="ModelMuxer", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.state.kit = kit
+    for part in (health, models, analytics, admin):
+        app.include_router(part.router)
+    app.add_exception_handler(MuxError, _mux_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    return app
+
+
+async def _mux_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MuxError)
+    return Refusal(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    words = {
+        404: f"{path}: no such path; the messages are at POST /v1/messages",
+        405: f"{path}: {request.method} is not allowed here",
+    }
+    return Refusal(HttpFault(error.status_code, words.get(error.status_code, str(error.detail))))
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"][1:]) or "body"
+    return Refusal(InvalidRequest(f"{field}: {first['msg']}"))
+
+
+class Refusal(Response):
+    """An error as a FastAPI response, rendered by the one place that renders errors."""
+
+    def __init__(self, error: MuxError) -> None:
+        super().__init__()
+        self._error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await refuse(send, MessagesDoor(), self._error, new_request_id())
+
+
+def _secured(send: Send) -> Send:
+    """The security headers on every answer; what an endpoint set itself stays."""
+
+    async def secured(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message["headers"])
+            names = {name for name, _ in headers}
+            message["headers"] = headers + [h for h in SECURITY_HEADERS if h[0] not in names]
+        await send(message)
+
+    return secured
+
+
+def _with_hsts(send: Send) -> Send:
+    async def with_hsts(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], HSTS]
+        await send(message)
+
+    return with_hsts

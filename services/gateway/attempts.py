@@ -1,0 +1,237 @@
+"""One attempt at one candidate: send, judge the answer, hold back until content begins.
+
+Fallback is possible until the first content event; `message_start` and pings are held back for
+that long. What the provider says about the request itself (400, 401, 403, 404, 413) is final.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from libs.common.contracts.routing import SIGNATURE_SEEN, SignatureSeen
+from libs.common.errors import InvalidRequest, UpstreamFailed
+from services.gateway.booking import book, oauth, subscribed
+from services.gateway.call import Attempt, Call, Reply
+from services.gateway.deployments import Target
+from services.gateway.errors import Headers, Relayed
+from services.gateway.features import signature_hash
+from services.gateway.headers import request_headers, response_headers, retry_after_of
+from services.gateway.kit import Kit
+from services.gateway.outgoing import Outgoing, outgoing
+from services.gateway.providers import DIALECTS
+from services.gateway.providers.base import Dialect, Translator
+from services.gateway.stream import Meter
+from services.gateway.upstream import CallFailed, HttpReply
+
+FINAL = frozenset({400, 404, 405, 409, 411, 413, 415, 422})
+REJECTED_KEY = frozenset({401, 403})
+SSE = "text/event-stream"
+
+
+async def try_candidate(kit: Kit, call: Call, attempt: Attempt) -> Reply:
+    """The beginning of an answer. Raises UpstreamFailed with `final` or `again` in its data;
+    the attempt is booked then."""
+    target = kit.deployments.targets.get(attempt.candidate.deployment)
+    try:
+        if target is None:
+            raise UpstreamFailed(f"deployment {attempt.candidate.deployment} is not live here")
+        return await _attempt(kit, call, attempt, target)
+    except CallFailed as failure:
+        _book_failure(kit, call, attempt, failure)
+        raise UpstreamFailed(
+            f"{attempt.candidate.provider}: {failure.detail}",
+            {"again": failure.stale and attempt.number == 1},
+        ) from None
+    except UpstreamFailed as failure:
+        status = int(failure.data.get("status", 502))
+        book(
+            kit, call, attempt, outcome="error", status=status, error=f"upstream_{status}",
+            retry_after=float(failure.data.get("after", 0.0)),
+        )  # fmt: skip
+        raise
+    except InvalidRequest:
+        book(kit, call, attempt, outcome="refused", status=400, error="untranslatable")
+        raise
+    except asyncio.CancelledError:
+        book(
+            kit, call, attempt, outcome="cancelled", status=499, error="client_gone",
+            tokens=attempt.meter.estimated(0),
+        )  # fmt: skip
+        raise
+
+
+async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Reply:
+    dialect = DIALECTS[target.deployment.dialect]
+    made = outgoing(kit, call, attempt, dialect)
+    attempt.adapted = made.changes
+    attempt.meter.on_signature = _relay_signature(kit, attempt)
+    timeouts = kit.settings.gateway.timeouts
+    first_byte = timeouts.first_token if call.stream else timeouts.total
+    reply = await kit.upstreams.send(
+        target.base_url + made.path,
+        _headers(call, target, made, dialect),
+        made.body,
+        timeouts={"connect": timeouts.connect, "read": max(first_byte, timeouts.idle)},
+        simulated=target.deployment.simulated,
+    )
+    attempt.upstream_id = reply.header(b"request-id") or reply.header(b"x-request-id")
+    try:
+        if reply.status >= 400:
+            raise await _refusal(reply, dialect, attempt)
+        if not call.stream:
+            return await _whole(reply, dialect, attempt, timeouts.total)
+        return await _begin(reply, dialect, attempt, call, timeouts.first_token)
+    except BaseException:
+        with contextlib.suppress(CallFailed):
+            await reply.close()
+        raise
+
+
+def _headers(call: Call, target: Target, made: Outgoing, dialect: Dialect) -> Headers:
+    token = oauth(call) if subscribed(call, _of(call, target)) else ""
+    own = dialect.headers(token or target.credential, target.options)
+    native = target.deployment.dialect == "anthropic"
+    return request_headers(call.headers, {**own, **target.headers}, made.betas, native=native)
+
+
+def _of(call: Call, target: Target):  # type: ignore[no-untyped-def]
+    assert call.plan
+    return next(c for c in call.plan.candidates if c.deployment == target.deployment.id)
+
+
+async def _whole(reply: HttpReply, dialect: Dialect, attempt: Attempt, seconds: float) -> Reply:
+    try:
+        async with asyncio.timeout(seconds):
+            body = await reply.read()
+    except TimeoutError:
+        raise CallFailed("the answer did not end in time", sent=True) from None
+    await reply.close()
+    body = _canonical(body, dialect, attempt)
+    attempt.meter.message(body)
+    return Reply(
+        attempt=attempt, status=reply.status, headers=response_headers(reply.headers), body=body
+    )
+
+
+def _canonical(body: bytes, dialect: Dialect, attempt: Attempt) -> bytes:
+    """The answer as an Anthropic message; Anthropic's own bytes stay as they are."""
+    if dialect is DIALECTS["anthropic"]:
+        if not body.lstrip().startswith(b"{"):
+            raise UpstreamFailed(f"{attempt.candidate.provider}: answered without JSON")
+        return body
+    try:
+        tree = msgspec.json.decode(body)
+    except msgspec.MsgspecError:
+        raise UpstreamFailed(f"{attempt.candidate.provider}: answered without JSON") from None
+    return msgspec.json.encode(dialect.from_upstream(tree, attempt.candidate.model))
+
+
+async def _begin(
+    reply: HttpReply, dialect: Dialect, attempt: Attempt, call: Call, seconds: float
+) -> Reply:
+    """Read until content begins; before that a failure may still fall back."""
+    if SSE not in reply.header(b"content-type"):
+        raise UpstreamFailed(f"{attempt.candidate.provider}: answered a stream request without one")
+    translator = dialect.Stream(attempt.candidate.model, call.features.input_tokens)
+    events = _events(reply, translator, attempt.meter)
+    held: list[bytes] = []
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in events:
+                held.append(piece)
+                if attempt.meter.error is not None and not attempt.meter.content:
+                    raise _stream_error(attempt)
+                if attempt.meter.content:
+                    break
+    except TimeoutError:
+        raise CallFailed(f"no content within {seconds:g} s", sent=True) from None
+    if not attempt.meter.content:
+        raise CallFailed("the stream ended before any content", sent=True)
+    call.timings.first_token = time.monotonic() - call.timings.started
+    return Reply(
+        attempt=attempt,
+        status=reply.status,
+        headers=response_headers(reply.headers),
+        held=b"".join(held),
+        rest=_closing(events, reply),
+    )
+
+
+async def _events(reply: HttpReply, translator: Translator, meter: Meter) -> AsyncIterator[bytes]:
+    """Canonical bytes as they arrive, metered."""
+    async for chunk in reply.chunks():
+        for piece in translator.feed(chunk):
+            meter.feed(piece)
+            yield piece
+    for piece in translator.close():
+        meter.feed(piece)
+        yield piece
+
+
+async def _closing(events: AsyncIterator[bytes], reply: HttpReply) -> AsyncIterator[bytes]:
+    try:
+        async for piece in events:
+            yield piece
+    finally:
+        with contextlib.suppress(CallFailed):
+            await reply.close()
+
+
+async def _refusal(reply: HttpReply, dialect: Dialect, attempt: Attempt) -> UpstreamFailed:
+    """The provider's refusal as an error to fall back from, or to relay as it came."""
+    with contextlib.suppress(CallFailed):
+        body = b""
+        body = await reply.read(1024 * 1024)
+    error = dialect.error_of(reply.status, body)
+    provider = attempt.candidate.provider
+    if reply.status in REJECTED_KEY and dialect is not DIALECTS["anthropic"]:
+        return UpstreamFailed(
+            f"{provider}: rejected this gateway's credential: {error.message}",
+            {"status": 502, "type": "api_error", "retry": False},
+        )
+    relayed = Relayed(
+        error.status, response_headers(reply.headers), body, error.type, error.message
+    )
+    relayed.native = dialect is DIALECTS["anthropic"] and body.lstrip().startswith(b"{")
+    relayed.data |= {"type": error.type, "after": retry_after_of(reply)}
+    relayed.data["final"] = reply.status in FINAL
+    return relayed
+
+
+def _stream_error(attempt: Attempt) -> UpstreamFailed:
+    """An error event before any content: HTTP 200 was said, but nothing reached the client."""
+    error = attempt.meter.error or {}
+    kind = str(error.get("type") or "api_error")
+    status = {"overloaded_error": 529, "rate_limit_error": 429}.get(kind, 502)
+    words = str(error.get("message") or "failed in its stream")
+    return UpstreamFailed(words, {"status": status, "type": kind})
+
+
+def _book_failure(kit: Kit, call: Call, attempt: Attempt, failure: CallFailed) -> None:
+    """Certainly unbilled if it never got there; else what is known of it."""
+    reached = failure.sent and not failure.stale
+    tokens = attempt.meter.estimated(call.features.input_tokens if reached else 0)
+    book(
+        kit, call, attempt, outcome="error", status=502, error="unreachable",
+        tokens=tokens if reached else None,
+    )  # fmt: skip
+
+
+def _relay_signature(kit: Kit, attempt: Attempt):  # type: ignore[no-untyped-def]
+    """Remember which model made a thinking signature, here and at the router."""
+
+    def seen(signature: str) -> None:
+        digest = signature_hash(signature)
+        kit.origins.note(digest, attempt.candidate.model)
+        task = asyncio.ensure_future(
+            kit.bus.tell(
+                SIGNATURE_SEEN, SignatureSeen(signature=digest, model=attempt.candidate.model)
+            )
+        )
+        kit.background.add(task)
+        task.add_done_callback(kit.background.discard)
+
+    return seen

@@ -1,0 +1,143 @@
+"""A Messages request as it arrived: the raw bytes and its top-level fields, undecoded.
+
+Passthrough keeps bytes: only fields that must change are written anew, all others go on as
+they came (numbers, key order, unknown fields). msgspec refuses lone surrogates, which JSON
+allows; such a body is parsed with stand-ins that are put back when it is sent.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from libs.common.errors import InvalidRequest
+
+Fields = dict[str, msgspec.Raw]
+FIELDS = msgspec.json.Decoder(Fields)
+ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+
+# A surrogate escape without its other half. Bounded: fixed width, no repetition.
+LONE = re.compile(
+    rb"(?<!\\)((?:\\\\)*)(?:"
+    rb"\\u([dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2}))"
+)
+# Stand-ins live in the private use area, in a block the body does not use itself.
+STAND_IN_BLOCKS = (0xE000, 0xF000)
+
+
+class Body:
+    """`model`, `stream` and `max_tokens` are checked; everything else is the provider's
+    business. `fields` is never mutated."""
+
+    __slots__ = ("_shift", "_stood_in", "fields", "max_tokens", "model", "raw", "stream")
+
+    def __init__(self, raw: bytes, *, needs_max_tokens: bool = True) -> None:
+        self.raw = raw
+        self._shift = 0
+        self._stood_in: set[int] = set()
+        self.fields = self._parse(raw)
+        self.model = self._text("model")
+        self.stream = self._flag("stream")
+        self.max_tokens = self._count("max_tokens", required=needs_max_tokens)
+        self._check_messages()
+
+    def encoded(self, fields: Fields) -> bytes:
+        """The bytes to send for these fields: the original ones if none was changed."""
+        original = self.fields
+        if len(fields) == len(original) and all(
+            fields.get(name) is raw for name, raw in original.items()
+        ):
+            return self.raw
+        return self._restored(msgspec.json.encode(fields))
+
+    def tree(self, fields: Fields) -> dict[str, Any]:
+        """Fields decoded in full, for dialects that translate."""
+        decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))
+        return decoded
+
+    def _parse(self, raw: bytes) -> Fields:
+        try:
+            return FIELDS.decode(raw)
+        except msgspec.ValidationError:
+            raise InvalidRequest("the body must be a JSON object") from None
+        except RecursionError:
+            raise InvalidRequest("the body is nested too deep") from None
+        except msgspec.DecodeError as error:
+            if "surrogate" not in str(error) and "hex escape" not in str(error):
+                raise InvalidRequest(f"the body is no valid JSON: {error}") from None
+        return self._parse_with_stand_ins(raw)
+
+    def _parse_with_stand_ins(self, raw: bytes) -> Fields:
+        self._shift = next(
+            (b for b in STAND_IN_BLOCKS if not _uses_block(raw, b)), STAND_IN_BLOCKS[0]
+        )
+        try:
+            return FIELDS.decode(LONE.sub(self._stand_in, raw))
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(f"the body is no valid JSON: {error}") from None
+
+    def _stand_in(self, match: re.Match[bytes]) -> bytes:
+        code = int(match[2] or match[3], 16) - 0xD800
+        self._stood_in.add(code)
+        return match[1] + b"\\u%04x" % (code + self._shift)
+
+    def _restored(self, data: bytes) -> bytes:
+        for code in self._stood_in:
+            standing, lone = chr(self._shift + code), b"\\u%04x" % (0xD800 + code)
+            data = data.replace(b"\\u%04x" % (self._shift + code), lone)
+            data = data.replace(standing.encode(), lone)
+        return data
+
+    def _text(self, name: str) -> str:
+        value = self._value(name, str)
+        if not value:
+            raise InvalidRequest(f"{name}: Field required" if value is None else f"{name}: empty")
+        return str(value)
+
+    def _flag(self, name: str) -> bool:
+        return bool(self._value(name, bool))
+
+    def _count(self, name: str, required: bool) -> int:
+        value = self._value(name, int)
+        if value is None and required:
+            raise InvalidRequest(f"{name}: Field required")
+        if value is not None and (value < 1 or value > 10**9):
+            raise InvalidRequest(f"{name}: must be between 1 and the model's output limit")
+        return int(value or 0)
+
+    def _value(self, name: str, kind: type) -> Any:
+        raw = self.fields.get(name)
+        if raw is None or bytes(raw) == b"null":
+            return None
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.MsgspecError:
+            words = {str: "a valid string", int: "a valid integer", bool: "a valid boolean"}
+            raise InvalidRequest(f"{name}: Input should be {words[kind]}") from None
+
+    def _check_messages(self) -> None:
+        raw = self.fields.get("messages")
+        if raw is None:
+            raise InvalidRequest("messages: Field required")
+        first = bytes(memoryview(raw)[:64]).lstrip()
+        if not first.startswith(b"["):
+            raise InvalidRequest("messages: Input should be a valid list")
+        if first[1:].lstrip().startswith(b"]"):
+            raise InvalidRequest("messages: at least one message is required")
+
+
+def raw_of(value: object) -> msgspec.Raw:
+    """A value as a field to put into a body."""
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def first_byte(raw: msgspec.Raw) -> bytes:
+    """What kind of JSON value it is: `"`, `[`, `{`, a digit or a letter."""
+    return bytes(memoryview(raw)[:1])
+
+
+def _uses_block(raw: bytes, start: int) -> bool:
+    lead = chr(start).encode()[:1]
+    escape = b"\\u%x" % (start >> 12)
+    return lead in raw or escape in raw.lower()

@@ -1,0 +1,160 @@
+"""Rows for the journal: one per attempt, told once, priced here and nowhere else."""
+
+import time
+
+import msgspec
+
+from libs.common.contracts.routing import Candidate
+from libs.common.contracts.usage import USED, Outcome, Tokens, Usage
+from libs.common.errors import MuxError
+from services.gateway.call import Attempt, Call, Reply
+from services.gateway.errors import status_of
+from services.gateway.kit import Kit
+from services.gateway.report import report
+
+
+def book(
+    kit: Kit,
+    call: Call,
+    attempt: Attempt,
+    *,
+    outcome: Outcome,
+    status: int = 200,
+    error: str = "",
+    retry_after: float = 0.0,
+    tokens: Tokens | None = None,
+) -> None:
+    """Tell what an attempt consumed. A second call for the same attempt is ignored. Safe in
+    a `finally` of a cancelled request: it awaits nothing."""
+    if attempt.booked:
+        return
+    attempt.booked = True
+    used = tokens if tokens is not None else attempt.meter.tokens()
+    candidate = attempt.candidate
+    list_cost = cost_of(kit, call, candidate, used)
+    free = subscribed(call, candidate)
+    row = msgspec.structs.replace(
+        _row(kit, call),
+        attempt=attempt.number,
+        reservation=attempt.reservation.id if attempt.reservation else "",
+        reserved=attempt.reservation.reserved if attempt.reservation else 0,
+        model=candidate.model,
+        provider=candidate.provider,
+        deployment=candidate.deployment,
+        tokens=used,
+        cost=0 if free else list_cost,
+        list_cost=list_cost,
+        unpriced=candidate.unpriced,
+        simulated=candidate.simulated,
+        billed=tokens is None,
+        status=status,
+        outcome=outcome,
+        error=error,
+        retry_after=retry_after,
+        stop_reason=attempt.meter.stop_reason,
+        seconds=time.monotonic() - attempt.started,
+        upstream_id=attempt.upstream_id,
+    )
+    row = msgspec.structs.replace(row, **_baseline(kit, call, used, outcome))
+    kit.outbox.put(USED, row, row.id)
+    report(call, row)
+
+
+def book_refusal(kit: Kit, call: Call, error: MuxError) -> None:
+    """A request that was refused before any provider was called; frees what was reserved."""
+    held = call.reservation
+    row = msgspec.structs.replace(
+        _row(kit, call),
+        attempt=0,
+        reservation=held.id if held else "",
+        reserved=held.reserved if held else 0,
+        status=status_of(error)[0],
+        outcome="refused",
+        error=error.code,
+        seconds=time.monotonic() - call.timings.started,
+    )
+    kit.outbox.put(USED, row, row.id)
+    report(call, row)
+
+
+def finish(kit: Kit, call: Call, reply: Reply, *, broken: str = "") -> None:
+    """Book an answer that was relayed, to its end or not. `broken` names what cut it."""
+    attempt = reply.attempt
+    meter = attempt.meter
+    if meter.ended and not broken:
+        book(kit, call, attempt, outcome="ok", status=reply.status)
+        return
+    if meter.ended:  # the client left after the last event: the figures are final
+        book(kit, call, attempt, outcome="cancelled", status=reply.status, error=broken)
+        return
+    tokens = meter.estimated(call.features.input_tokens if meter.content else 0)
+    outcome: Outcome = "cancelled" if broken == "client_gone" else "error"
+    book(
+        kit, call, attempt, outcome=outcome, status=reply.status, error=broken or "cut",
+        tokens=tokens,
+    )  # fmt: skip
+
+
+def cost_of(kit: Kit, call: Call, candidate: Candidate, tokens: Tokens) -> int:
+    """Micro-dollars at the candidate's price; an unknown price is the dearest known one."""
+    return kit.prices.price(
+        catalogue_of(kit, candidate), candidate.model, kit.settings.routing.unpriced
+    ).cost(tokens, speed=call.features.speed or call.features.service_tier)
+
+
+def catalogue_of(kit: Kit, candidate: Candidate) -> str:
+    """Whose price list a candidate is on."""
+    target = kit.deployments.targets.get(candidate.deployment)
+    if target and target.deployment.catalogue:
+        return target.deployment.catalogue
+    facts = kit.catalogue.facts(candidate.model)
+    return facts.provider if facts else candidate.provider
+
+
+def subscribed(call: Call, candidate: Candidate) -> bool:
+    """The client pays by its own Claude subscription."""
+    return candidate.dialect == "anthropic" and not candidate.simulated and bool(oauth(call))
+
+
+def oauth(call: Call) -> str:
+    """The client's own OAuth bearer, where its key may pass it on."""
+    if not call.key.subscription:
+        return ""
+    bearer = call.headers.get(b"authorization").partition(" ")[2].strip()
+    return bearer if bearer.startswith("sk-ant-oat") else ""
+
+
+def _baseline(kit: Kit, call: Call, tokens: Tokens, outcome: Outcome) -> dict[str, object]:
+    """What the same tokens would have cost at the baseline model's price."""
+    name = call.plan.baseline if call.plan else ""
+    facts = kit.catalogue.facts(name) if name else None
+    if facts is None or outcome == "error":
+        return {"baseline_model": name}
+    price = kit.prices.find(facts.provider, name)
+    cost = price.cost(tokens, speed=call.features.speed) if price else 0
+    return {"baseline_model": name, "baseline_cost": cost}
+
+
+def _row(kit: Kit, call: Call) -> Usage:
+    plan, timings = call.plan, call.timings
+    return Usage(
+        request_id=call.id,
+        attempt=0,
+        at=call.at,
+        principal=call.principal,
+        door=call.door,
+        asked=call.features.model,
+        decision_id=plan.decision_id if plan else "",
+        reason=plan.reason if plan else "",
+        confidence=plan.confidence if plan else 0.0,
+        label=plan.label if plan else "",
+        routing=plan.routing if plan else call.routing,
+        price_version=kit.prices.version,
+        cache=call.cache,
+        pii=call.pii,
+        stream=call.stream,
+        first_token=timings.first_token,
+        router_seconds=timings.router,
+        pii_seconds=timings.pii,
+        ledger_seconds=timings.ledger,
+    )

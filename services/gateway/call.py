@@ -1,0 +1,94 @@
+"""One request on its way, and each attempt to have it answered: plain records."""
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+
+from msgspec import Struct, field
+
+from libs.common.contracts.identity import Key, Principal
+from libs.common.contracts.routing import Candidate, Features, Plan
+from libs.common.contracts.spending import Reservation
+from services.gateway.body import Body, Fields
+from services.gateway.errors import Headers
+from services.gateway.http import RequestHeaders
+from services.gateway.stream import Meter
+
+
+class Timings(Struct, kw_only=True):
+    """Seconds; `started` on the monotonic clock."""
+
+    started: float = field(default_factory=time.monotonic)
+    pii: float = 0.0
+    router: float = 0.0
+    ledger: float = 0.0
+    first_token: float = 0.0
+
+
+class Call(Struct, kw_only=True):
+    """A request after its key and its body were read. `fields` is the body that may leave:
+    masked, once masking has run; `mapping` restores it."""
+
+    id: str
+    door: str
+    key: Key
+    principal: Principal
+    headers: RequestHeaders
+    body: Body
+    features: Features
+    routing: str
+    at: float = field(default_factory=time.time)
+    timings: Timings = field(default_factory=Timings)
+    fields: Fields = field(default_factory=dict)
+    mapping: dict[str, str] = field(default_factory=dict)
+    pii: dict[str, int] = field(default_factory=dict)
+    plan: Plan | None = None
+    reservation: Reservation | None = None
+    attempts: int = 0
+    cap: int = 0
+    query: str = ""
+    cache: str = ""
+    stopped: str = ""
+    gone: bool = False
+
+    @property
+    def stream(self) -> bool:
+        return self.body.stream
+
+
+class Attempt(Struct, kw_only=True):
+    """One try of one candidate. `max_tokens` is set where the budget lowered it."""
+
+    number: int
+    candidate: Candidate
+    reservation: Reservation | None
+    max_tokens: int = 0
+    started: float = field(default_factory=time.monotonic)
+    meter: Meter = field(default_factory=Meter)
+    upstream_id: str = ""
+    adapted: list[str] = field(default_factory=list)
+    booked: bool = False
+
+
+class Reply(Struct, kw_only=True):
+    """An answer that has begun: whole in `body`, or `held` bytes and the `rest` to come, both
+    canonical (Anthropic's) and unrestored."""
+
+    attempt: Attempt
+    status: int
+    headers: Headers
+    body: bytes = b""
+    held: bytes = b""
+    rest: AsyncIterator[bytes] | None = None
+
+
+def new_request_id() -> str:
+    """Always of our own making: it is what money is booked under. A client's `x-request-id`
+    is echoed and logged beside it, never trusted with idempotency."""
+    return f"req_{uuid.uuid4().hex}"
+
+
+def client_request_id(headers: RequestHeaders) -> str:
+    """The client's own id, if it is a plain token."""
+    given = headers.get(b"x-request-id")[:100]
+    return given if given.replace("-", "").replace("_", "").isalnum() else ""

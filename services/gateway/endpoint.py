@@ -1,0 +1,230 @@
+"""The message endpoints as plain ASGI: read, authenticate, answer, relay. No logic of routing
+or money here; that is `pipeline.py`."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+
+import msgspec
+
+from libs.common.contracts.identity import Key
+from libs.common.errors import InvalidRequest, MuxError
+from libs.common.money import MICRO
+from libs.common.telemetry import IN_FLIGHT, REQUESTS
+from services.gateway.auth import principal_of
+from services.gateway.body import Body, Fields
+from services.gateway.booking import finish
+from services.gateway.call import Call, Reply, client_request_id, new_request_id
+from services.gateway.door import Door
+from services.gateway.errors import Headers, Relayed, headers_of, status_of
+from services.gateway.features import features_of
+from services.gateway.headers import answer_headers, own_headers
+from services.gateway.http import (
+    JSON,
+    ClientGone,
+    Receive,
+    RequestHeaders,
+    Scope,
+    Send,
+    discard_body,
+    read_body,
+    send_answer,
+)
+from services.gateway.kit import Kit
+from services.gateway.masking import restore_message
+from services.gateway.pipeline import answer
+from services.gateway.plan import check_routing
+from services.gateway.relay import EventStream, relay
+
+log = logging.getLogger(__name__)
+
+
+class MessagesEndpoint:
+    """POST of one door. `make_door` gives each request a door of its own."""
+
+    def __init__(self, kit: Kit, make_door: Callable[[], Door]) -> None:
+        self._kit, self._make_door = kit, make_door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = RequestHeaders(scope["headers"])
+        door = self._make_door()
+        request_id = new_request_id()
+        IN_FLIGHT.inc()
+        try:
+            call = await self._read(scope, receive, headers, door, request_id)
+            await self._answer(call, door, receive, send)
+        except MuxError as error:
+            await refuse(send, door, error, request_id, client_request_id(headers))
+        except ClientGone:
+            return
+        finally:
+            IN_FLIGHT.dec()
+
+    async def _read(
+        self, scope: Scope, receive: Receive, headers: RequestHeaders, door: Door, request_id: str
+    ) -> Call:
+        settings = self._kit.settings.gateway
+        try:
+            key = await self._kit.keys.find(headers)
+        except MuxError:
+            await discard_body(receive, settings.max_body)
+            raise
+        try:
+            raw = await read_body(headers, receive, settings.max_body, settings.timeouts.body)
+        except MuxError:
+            await discard_body(receive, 4 * settings.max_body)
+            raise
+        body = Body(door.canonical(raw))
+        return call_of(self._kit, scope, headers, key, body, door.name, request_id)
+
+    async def _answer(self, call: Call, door: Door, receive: Receive, send: Send) -> None:
+        """Answer, unless the client leaves or an administrator stops it first."""
+        main = asyncio.current_task()
+        assert main
+        watch = asyncio.create_task(_watch(receive, call, main), name="client")
+        self._kit.open_calls[call.id] = (call, main.cancel)
+        try:
+            if call.stream:
+                await self._stream(call, door, send)
+            else:
+                await self._whole(call, door, send)
+        except asyncio.CancelledError:
+            if not call.gone and not call.stopped:
+                raise
+            main.uncancel()
+        finally:
+            watch.cancel()
+            del self._kit.open_calls[call.id]
+
+    async def _whole(self, call: Call, door: Door, send: Send) -> None:
+        reply = await answer(self._kit, call)
+        broken = "client_gone"
+        try:
+            body = restore_message(reply.body, call.mapping) if call.mapping else reply.body
+            await send_answer(send, reply.status, heads(call, reply), door.whole(body), [])
+            broken = ""
+        finally:
+            finish(self._kit, call, reply, broken=broken)
+        REQUESTS.labels(door.name, str(reply.status)).inc()
+
+    async def _stream(self, call: Call, door: Door, send: Send) -> None:
+        settings = self._kit.settings.gateway
+        out = EventStream(send, door, settings.ping_every, lambda: own_headers(call))
+        out.arm(settings.ping_after)
+        try:
+            try:
+                reply = await answer(self._kit, call)
+            except MuxError as error:
+                if not out.started:
+                    raise
+                await out.fail(error, call.id)
+            else:
+                await out.start(reply.status, heads(call, reply, stream=True))
+                await relay(self._kit, call, reply, out)
+            await out.end()
+        except asyncio.CancelledError:
+            if call.stopped and out.started:
+                await out.fail(MuxError(call.stopped), call.id)
+                await out.end()
+            raise
+        finally:
+            out.disarm()
+        REQUESTS.labels(door.name, "200").inc()
+
+
+async def refuse(
+    send: Send, door: Door, error: MuxError, request_id: str, client_id: str = ""
+) -> None:
+    """An error as the answer: a provider's own words unwrapped, everything else in shape."""
+    status, _, _ = status_of(error)
+    headers: Headers = [(b"x-modelmuxer-request-id", request_id.encode())]
+    if client_id:
+        headers.append((b"x-request-id", client_id.encode()))
+    if isinstance(error, Relayed) and error.native and door.name == "messages":
+        headers += _relayed(error)
+        body = error.body
+    else:
+        headers += [JSON, (b"request-id", request_id.encode()), *headers_of(error)]
+        if isinstance(error, Relayed):
+            headers += [
+                (k, v) for k, v in error.headers if k in (b"retry-after", b"x-should-retry")
+            ]
+        body = door.error_body(error, request_id)
+    headers += [(k, v) for k, v in error.data.get("own_headers", [])]
+    await send_answer(send, status, headers, body, [])
+    REQUESTS.labels(door.name, str(status)).inc()
+
+
+def _relayed(error: Relayed) -> Headers:
+    headers = list(error.headers)
+    if error.status in (401, 403) and not any(k == b"x-should-retry" for k, _ in headers):
+        headers.append((b"x-should-retry", b"false"))
+    return headers
+
+
+def heads(call: Call, reply: Reply, stream: bool = False) -> Headers:
+    """The provider's headers with ours beside them."""
+    upstream = [(k, v) for k, v in reply.headers if not (stream and k == b"content-type")]
+    if not stream and not any(k == b"content-type" for k, _ in upstream):
+        upstream.append(JSON)
+    if not any(k == b"request-id" for k, _ in upstream):
+        upstream.append((b"request-id", call.id.encode()))
+    client_id = client_request_id(call.headers)
+    if client_id:
+        upstream = [(k, v) for k, v in upstream if k != b"x-request-id"]
+    return [*upstream, *own_headers(call, client_id), *answer_headers(call, reply)]
+
+
+def call_of(
+    kit: Kit, scope: Scope, headers: RequestHeaders, key: Key, body: Body, door: str, id: str
+) -> Call:
+    betas = [b.strip() for line in headers.all(b"anthropic-beta") for b in line.split(",")]
+    hints = {
+        "agent": headers.get(b"x-claude-code-agent-id"),
+        "version": headers.get(b"anthropic-version"),
+    }
+    features = features_of(body, door=door, betas=[b for b in betas if b], headers=hints)
+    return Call(
+        id=id,
+        door=door,
+        key=key,
+        principal=principal_of(key, headers, _user_id(body.fields)),
+        headers=headers,
+        body=body,
+        features=features,
+        routing=check_routing(key.routing, headers.get(b"x-modelmuxer-routing")),
+        fields=body.fields,
+        query=scope.get("query_string", b"").decode("latin-1"),
+        cap=_cap(headers.get(b"x-modelmuxer-max-cost-usd")),
+    )
+
+
+def _user_id(fields: Fields) -> str:
+    if "metadata" not in fields:
+        return ""
+    with contextlib.suppress(msgspec.MsgspecError, AttributeError):
+        return str(msgspec.json.decode(fields["metadata"]).get("user_id") or "")
+    return ""
+
+
+def _cap(value: str) -> int:
+    """The most this request may cost, in micro-dollars; 0 for no cap."""
+    if not value:
+        return 0
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or not 0 < amount <= 1_000_000:
+        raise InvalidRequest("x-modelmuxer-max-cost-usd: give US dollars above 0, such as 0.25")
+    return max(1, int(amount * MICRO))
+
+
+async def _watch(receive: Receive, call: Call, main: "asyncio.Task[object]") -> None:
+    """Wait for the client to leave; then its call ends at once, streamed or not."""
+    while (await receive())["type"] != "http.disconnect":
+        await asyncio.sleep(0)
+    call.gone = True
+    main.cancel()

@@ -1,0 +1,82 @@
+"""The story of one request: mask beside route and reserve, then the candidates in order."""
+
+import asyncio
+
+from libs.common.contracts.routing import Candidate
+from libs.common.errors import MuxError, UpstreamFailed
+from services.gateway.attempts import try_candidate
+from services.gateway.booking import book_refusal
+from services.gateway.call import Call, Reply
+from services.gateway.kit import Kit
+from services.gateway.plan import attempt_of, check_allowed, reserve, route
+from services.gateway.shield import shield
+
+
+async def answer(kit: Kit, call: Call) -> Reply:
+    """The beginning of the answer: everything until a provider's first content.
+
+    Raises the MuxError that refuses the request; what was reserved is then freed.
+    """
+    try:
+        check_allowed(kit, call)
+        await mask_and_plan(kit, call)
+    except (MuxError, asyncio.CancelledError) as error:
+        book_refusal(kit, call, error if isinstance(error, MuxError) else MuxError("cancelled"))
+        raise
+    return await first_answer(kit, call)
+
+
+async def mask_and_plan(kit: Kit, call: Call) -> None:
+    """Mask, and at the same time route and reserve; a PII block outranks a budget refusal."""
+    masking = asyncio.ensure_future(shield(kit, call))
+    try:
+        await plan_and_reserve(kit, call)
+    except MuxError:
+        await masking
+        raise
+    finally:
+        if not masking.done():
+            try:
+                await masking
+            except asyncio.CancelledError:
+                masking.cancel()
+                raise
+    masking.result()
+
+
+async def plan_and_reserve(kit: Kit, call: Call) -> None:
+    plan = await route(kit, call)
+    call.reservation = await reserve(kit, call, plan.candidates, call.attempts + 1)
+
+
+async def first_answer(kit: Kit, call: Call) -> Reply:
+    """Try the candidates from the reserved one on; each try has its own reservation and row."""
+    assert call.plan and call.reservation
+    left = call.plan.candidates
+    held, failure = call.reservation, None
+    while True:
+        attempt = attempt_of(call, left, held)
+        call.reservation = held
+        try:
+            return await try_candidate(kit, call, attempt)
+        except UpstreamFailed as error:
+            failure = error
+        left = _rest(left, held.offer, failure)
+        if not left or call.attempts >= kit.settings.gateway.max_attempts:
+            raise failure
+        try:
+            held = await reserve(kit, call, left, call.attempts + 1)
+        except MuxError:
+            raise failure from None
+
+
+def _rest(
+    left: tuple[Candidate, ...], tried: int, failure: UpstreamFailed
+) -> tuple[Candidate, ...]:
+    """What may still be tried: nothing after the provider's own verdict on the request; the
+    same candidate again where a kept-alive connection had gone stale."""
+    if failure.data.get("final"):
+        return ()
+    if failure.data.get("again"):
+        return left[tried:]
+    return left[tried + 1 :]

@@ -1,0 +1,164 @@
+"""Route and reserve: ask the router for a plan, and the ledger for the first that fits."""
+
+import time
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from libs.common.contracts.routing import ROUTE, Candidate, Plan, Route
+from libs.common.contracts.spending import RESERVE, Offer, Reservation, Reserve
+from libs.common.errors import BudgetExceeded, Forbidden, InvalidRequest, NotFound, Unavailable
+from services.gateway.booking import catalogue_of, subscribed
+from services.gateway.call import Attempt, Call
+from services.gateway.kit import Kit
+
+# The least `max_tokens` worth calling with, above any thinking budget (decisions.md).
+FLOOR = 4096
+SLACK = 60.0
+
+
+async def route(kit: Kit, call: Call) -> Plan:
+    """The plan. Without a router: the asked model, said so, where the policy is open."""
+    started = time.monotonic()
+    request = Route(
+        request_id=call.id,
+        principal=call.principal,
+        features=call.features,
+        routing=call.routing,  # type: ignore[arg-type]
+        session=call.principal.run,
+        models=call.key.models,
+    )
+    try:
+        call.plan = await kit.bus.ask(ROUTE, request, kit.settings.gateway.timeouts.route)
+    except Unavailable as error:
+        if kit.settings.gateway.router_down == "closed" or not kit.bus.connected:
+            raise Unavailable(f"the router does not answer: {error.detail}") from None
+        call.plan = plan_without_router(kit, call)
+    call.timings.router = time.monotonic() - started
+    return call.plan
+
+
+async def reserve(
+    kit: Kit, call: Call, candidates: tuple[Candidate, ...], number: int
+) -> Reservation:
+    """Reserve the first candidate that fits. Raises BudgetExceeded, LimitExceeded, Paused."""
+    started = time.monotonic()
+    max_tokens = call.body.max_tokens
+    request = Reserve(
+        request_id=call.id,
+        attempt=number,
+        principal=call.principal,
+        offers=tuple(_offer(call, candidate) for candidate in candidates),
+        limits=call.key.limits,
+        input_tokens=call.features.input_tokens,
+        floor=min(max_tokens, FLOOR + call.features.thinking_budget) if max_tokens else 0,
+        cap=call.cap,
+        ttl=kit.settings.gateway.timeouts.total + SLACK,
+    )
+    try:
+        return await kit.bus.ask(RESERVE, request, kit.settings.gateway.timeouts.reserve)
+    except Unavailable as error:
+        raise Unavailable(f"the ledger does not answer: {error.detail}") from None
+    except BudgetExceeded as error:
+        error.data.setdefault("alternatives", [])
+        raise
+    finally:
+        call.timings.ledger += time.monotonic() - started
+
+
+def attempt_of(call: Call, candidates: tuple[Candidate, ...], held: Reservation) -> Attempt:
+    call.attempts += 1
+    return Attempt(
+        number=call.attempts,
+        candidate=candidates[held.offer],
+        reservation=held,
+        max_tokens=held.max_tokens,
+    )
+
+
+def plan_without_router(kit: Kit, call: Call) -> Plan:
+    """Serve what was asked, or the configured default, at its worst-case price."""
+    resolved = kit.catalogue.resolve(call.features.model)
+    model = resolved.model if resolved and not resolved.auto else ""
+    model = (
+        model or kit.settings.routing.default_model or kit.catalogue.pool("anthropic")["standard"]
+    )
+    for target in kit.deployments.targets.values():
+        deployment = target.deployment
+        facts = kit.catalogue.facts(model)
+        owner = facts.provider if facts else (resolved.provider if resolved else "")
+        if deployment.simulated or owner == (deployment.catalogue or deployment.provider):
+            candidate = _candidate(kit, call, model, deployment.id)
+            return Plan(
+                decision_id=f"dec_{call.id.removeprefix('req_')}",
+                candidates=(candidate,),
+                reason="the router is away: the asked model serves",
+                confidence=0.0,
+                label="unrouted",
+                baseline=model,
+                routing="respect",
+            )
+    near = ", ".join(kit.catalogue.near(call.features.model)[:3])
+    raise NotFound(f"model: {call.features.model[:100]!r} is not served here; try {near}")
+
+
+def _candidate(kit: Kit, call: Call, model: str, deployment_id: str) -> Candidate:
+    deployment = kit.deployments.targets[deployment_id].deployment
+    bare = Candidate(
+        deployment=deployment.id,
+        provider=deployment.provider,
+        model=model,
+        dialect=deployment.dialect,
+        estimate=0,
+        simulated=deployment.simulated,
+    )
+    price = kit.prices.price(catalogue_of(kit, bare), model, kit.settings.routing.unpriced)
+    features = call.features
+    input_cost = price.input_worst(features.input_tokens)
+    rate = price.output_rate(features.input_tokens)
+    return msgspec.structs.replace(
+        bare,
+        input_cost=input_cost,
+        output_price=rate,
+        max_tokens=features.max_tokens,
+        estimate=input_cost - (-features.max_tokens * rate // 1_000_000),
+        unpriced=price.unpriced,
+    )
+
+
+def _offer(call: Call, candidate: Candidate) -> Offer:
+    free = subscribed(call, candidate)
+    return Offer(
+        deployment=candidate.deployment,
+        model=candidate.model,
+        estimate=0 if free else candidate.estimate,
+        input_cost=0 if free else candidate.input_cost,
+        output_price=0 if free else candidate.output_price,
+        max_tokens=candidate.max_tokens or call.body.max_tokens,
+    )
+
+
+def check_allowed(kit: Kit, call: Call) -> None:
+    """The key's allow-list (globs) is about the model that was asked for, or what it means.
+    A name that leaves the choice to the router is limited by the router instead."""
+    models, asked = call.key.models, call.features.model
+    if not models:
+        return
+    resolved = kit.catalogue.resolve(asked)
+    if resolved and resolved.auto:
+        return
+    names = {asked, resolved.model if resolved else asked}
+    if not any(fnmatchcase(name, glob) for name in names for glob in models):
+        raise Forbidden(
+            f"model: this key may not use {asked[:100]!r}; it may use {', '.join(models[:10])}"
+        )
+
+
+def check_routing(call_routing: str, wanted: str) -> str:
+    """Narrow the routing as the request asks; it never widens beyond the key's mode."""
+    order = ("respect", "within-family", "auto")
+    if not wanted:
+        return call_routing
+    if wanted not in order:
+        raise InvalidRequest(f"x-modelmuxer-routing: use one of {', '.join(order)}")
+    return min(wanted, call_routing, key=order.index)

@@ -1,0 +1,126 @@
+"""Send an answer on: events as they come, our own pings into silence, one clean end.
+
+Nothing is sent before the first content, or `ping_after`; from then on a silent provider makes
+us send `ping` events (comments do not count for clients). A stream that breaks ends with an
+`error` event, never as if it were complete.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from libs.common.errors import MuxError, UpstreamFailed
+from services.gateway.booking import finish
+from services.gateway.call import Call, Reply
+from services.gateway.door import Door
+from services.gateway.errors import Headers
+from services.gateway.http import SECURITY_HEADERS, SSE, Send
+from services.gateway.kit import Kit
+from services.gateway.masking import StreamRestorer
+from services.gateway.stream import PING
+from services.gateway.upstream import CallFailed
+
+CUT = "the provider's stream ended before the answer was complete; send the request again"
+
+
+class EventStream:
+    """The client's side of one stream: its head, events, pings and end."""
+
+    def __init__(self, send: Send, door: Door, every: float, headers: Callable[[], Headers]):
+        self._send, self._door, self._every, self._headers = send, door, every, headers
+        self._lock = asyncio.Lock()
+        self._pinging: asyncio.Task[None] | None = None
+        self._last = time.monotonic()
+        self.boundary = True
+        self.started = False
+
+    def arm(self, after: float) -> None:
+        """Start pinging when nothing was sent for `after` seconds."""
+        self._pinging = asyncio.create_task(self._ping(after), name="ping")
+
+    async def start(self, status: int, headers: Headers) -> None:
+        if not self.started:
+            self.started = True
+            pairs = [SSE, *headers, *SECURITY_HEADERS, (b"x-accel-buffering", b"no")]
+            await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+
+    async def write(self, data: bytes) -> None:
+        """Bytes of the canonical stream, cut anywhere."""
+        out = self._door.feed(data)
+        if not out:
+            return
+        if self._lock.locked():
+            async with self._lock:
+                pass
+        self._last = time.monotonic()
+        self.boundary = out.endswith(b"\n\n") or out.endswith(b"\r\n\r\n")
+        await self._send({"type": "http.response.body", "body": out, "more_body": True})
+
+    async def fail(self, error: MuxError, request_id: str) -> None:
+        """One error event, on a line of its own."""
+        event = self._door.error_event(error, request_id)
+        await self._raw(event if self.boundary else b"\n\n" + event)
+
+    async def end(self) -> None:
+        self.disarm()
+        await self._send({"type": "http.response.body", "body": self._door.close()})
+
+    def disarm(self) -> None:
+        if self._pinging:
+            self._pinging.cancel()
+
+    async def _ping(self, after: float) -> None:
+        wait = after
+        while True:
+            await asyncio.sleep(wait)
+            silent = time.monotonic() - self._last
+            wait = self._every - silent if self.started else 0.0
+            if wait > 0 or not self.boundary:
+                wait = max(wait, 1.0)
+                continue
+            await self.start(200, self._headers())
+            await self._raw(self._door.ping(PING))
+            wait = self._every
+
+    async def _raw(self, data: bytes) -> None:
+        async with self._lock:
+            self._last = time.monotonic()
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def relay(kit: Kit, call: Call, reply: Reply, out: EventStream) -> None:
+    """Send the held and the coming events to their end; book the attempt, whatever happens."""
+    restorer = StreamRestorer(call.mapping) if call.mapping else None
+    idle = kit.settings.gateway.timeouts.idle
+    broken = "client_gone"
+    try:
+        await out.write(restorer.feed(reply.held) if restorer else reply.held)
+        assert reply.rest
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(idle) as limit:
+            async for piece in reply.rest:
+                limit.reschedule(loop.time() + idle)
+                await out.write(restorer.feed(piece) if restorer else piece)
+        if restorer:
+            await out.write(restorer.close())
+        meter = reply.attempt.meter
+        broken = "" if meter.ended or meter.error is not None else "cut"
+        if broken:
+            await out.fail(UpstreamFailed(CUT), call.id)
+        broken = broken or ("upstream_error" if meter.error is not None else "")
+    except TimeoutError:
+        broken = "idle"
+        await out.fail(
+            UpstreamFailed(
+                f"the provider was silent for {idle:g} s", {"type": "timeout_error", "status": 504}
+            ),
+            call.id,
+        )
+    except CallFailed as failure:
+        broken = "cut"
+        await out.fail(UpstreamFailed(f"{CUT} ({failure.detail})"), call.id)
+    except asyncio.CancelledError:
+        broken = call.stopped or "client_gone"
+        raise
+    finally:
+        finish(kit, call, reply, broken=broken)

@@ -1,0 +1,47 @@
+"""Who is calling a route that is not a message endpoint."""
+
+from fastapi import Request
+
+from libs.common.contracts.identity import Key, Principal
+from libs.common.errors import Forbidden, InvalidRequest
+from services.gateway.auth import principal_of
+from services.gateway.http import RequestHeaders
+from services.gateway.kit import Kit
+
+MAX_JSON = 1024 * 1024
+
+
+def kit_of(request: Request) -> Kit:
+    kit: Kit = request.app.state.kit
+    return kit
+
+
+async def key_of(request: Request) -> Key:
+    """Raises Unauthenticated."""
+    return await kit_of(request).keys.find(RequestHeaders(request.scope["headers"]))
+
+
+async def principal(request: Request) -> Principal:
+    key = await key_of(request)
+    return principal_of(key, RequestHeaders(request.scope["headers"]), "")
+
+
+async def administrator(request: Request) -> Principal:
+    who = await principal(request)
+    if not who.admin:
+        raise Forbidden("this needs an administrator's key ([keys.NAME] admin = true)")
+    return who
+
+
+async def json_object(request: Request) -> dict[str, object]:
+    """The body as a JSON object. Raises InvalidRequest."""
+    import msgspec
+
+    raw = await request.body()
+    if len(raw) > MAX_JSON:
+        raise InvalidRequest("the body is larger than this endpoint takes (1 MB)")
+    try:
+        body = msgspec.json.decode(raw or b"{}", type=dict[str, object])
+    except (msgspec.MsgspecError, RecursionError):
+        raise InvalidRequest("the body must be a JSON object") from None
+    return body

@@ -1,0 +1,49 @@
+"""Liveness, readiness, metrics, and the front door's plate."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import JSONResponse, Response
+
+from libs.common.telemetry import OUTBOX_SPOOLED, OUTBOX_WAITING
+from services.gateway.routes.callers import kit_of
+
+router = APIRouter()
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def plate() -> dict[str, str]:
+    """Claude Code probes this with HEAD at its start."""
+    return {"service": "modelmuxer", "messages": "/v1/messages", "dashboard": "/dashboard"}
+
+
+@router.api_route("/health", methods=["GET", "HEAD"])
+async def health(request: Request) -> dict[str, Any]:
+    """Alive. Says what is live, but depends on nothing."""
+    kit = kit_of(request)
+    return {
+        "status": "ok",
+        "providers": kit.deployments.providers(),
+        "simulator": kit.deployments.simulated,
+        "notices": kit.deployments.notices,
+        "development_key": kit.keys.development,
+    }
+
+
+@router.api_route("/ready", methods=["GET", "HEAD"])
+async def ready(request: Request) -> Response:
+    """Whether this process should get traffic: connected to the bus, and not leaving."""
+    kit = kit_of(request)
+    why = "draining" if kit.draining else "" if kit.bus.connected else "no message bus"
+    status = 503 if why else 200
+    return JSONResponse({"status": why or "ready"}, status)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    kit = kit_of(request)
+    OUTBOX_WAITING.set(kit.outbox.waiting)
+    OUTBOX_SPOOLED.set(kit.outbox.spooled)
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
