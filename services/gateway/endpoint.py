@@ -39,6 +39,7 @@ from services.gateway.plan import check_routing
 from services.gateway.relay import EventStream, relay
 
 log = logging.getLogger(__name__)
+RETRY_HEADERS = (b"retry-after", b"x-should-retry")
 
 
 class MessagesEndpoint:
@@ -148,9 +149,7 @@ async def refuse(
     else:
         headers += [JSON, (b"request-id", request_id.encode()), *headers_of(error)]
         if isinstance(error, Relayed):
-            headers += [
-                (k, v) for k, v in error.headers if k in (b"retry-after", b"x-should-retry")
-            ]
+            headers += [pair for pair in error.headers if pair[0] in RETRY_HEADERS]
         body = door.error_body(error, request_id)
     headers += [(k, v) for k, v in error.data.get("own_headers", [])]
     await send_answer(send, status, headers, body, [])
@@ -224,7 +223,8 @@ def _cap(value: str) -> int:
 
 async def _watch(receive: Receive, call: Call, main: "asyncio.Task[object]") -> None:
     """Wait for the client to leave; then its call ends at once, streamed or not."""
-    while (await receive())["type"] != "http.disconnect":
-        await asyncio.sleep(0)
+    message = await receive()
+    while message["type"] != "http.disconnect":
+        message = await receive()
     call.gone = True
     main.cancel()

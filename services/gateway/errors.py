@@ -44,6 +44,8 @@ TYPE_OF_STATUS = {
 }
 
 Headers = list[tuple[bytes, bytes]]
+# What an error carries for us, not for the client.
+INTERNAL = frozenset({"headers", "status", "type", "retry", "final", "again", "after"})
 
 
 class HttpFault(MuxError):
@@ -87,9 +89,7 @@ def body_of(error: MuxError, request_id: str) -> dict[str, Any]:
     """The error body in Anthropic's shape."""
     status, kind, _ = status_of(error)
     inner: dict[str, Any] = {"type": kind, "message": error.detail or error.code}
-    details = {
-        k: v for k, v in error.data.items() if k not in ("headers", "status", "type", "retry")
-    }
+    details = {name: value for name, value in error.data.items() if name not in INTERNAL}
     if details or status in (402, 429):
         details |= {"title": error.code.replace("_", " "), "status": status, "code": error.code}
         inner["details"] = details

@@ -45,8 +45,7 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
         stack.push_async_callback(_drain, kit, server, serving, settings)
         stack.enter_context(more_workers(settings, loaded.file))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.005)
+        await server.listening(serving)
         _say(kit, settings)
         yield
 
@@ -133,7 +132,6 @@ def _listener(settings: Settings) -> socket.socket:
 
 def _config(kit: Kit, settings: Settings) -> uvicorn.Config:
     gateway = settings.gateway
-    tls = {"ssl_certfile": gateway.tls_cert, "ssl_keyfile": gateway.tls_key or None}
     return uvicorn.Config(
         make_app(kit),
         host=gateway.host,
@@ -148,7 +146,8 @@ def _config(kit: Kit, settings: Settings) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=int(gateway.keep_alive),
         timeout_graceful_shutdown=int(gateway.drain),
-        **(tls if gateway.tls_cert else {}),
+        ssl_certfile=gateway.tls_cert or None,
+        ssl_keyfile=gateway.tls_key or None,
     )
 
 
@@ -171,6 +170,23 @@ def _say(kit: Kit, settings: Settings) -> None:
 
 class Server(uvicorn.Server):
     """uvicorn, with signals left to libs.common.service."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening.set()
+
+    async def listening(self, serving: "asyncio.Task[None]") -> None:
+        """Wait until requests are taken. Raises what kept the server from starting."""
+        ready = asyncio.ensure_future(self._listening.wait())
+        await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if serving.done():
+            serving.result()
+            raise Unavailable("the HTTP server stopped as it started")
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

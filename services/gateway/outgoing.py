@@ -38,7 +38,8 @@ def outgoing(kit: Kit, call: Call, attempt: Attempt, dialect: Dialect) -> Outgoi
 def _passed_through(call: Call, attempt: Attempt, path: str) -> Outgoing:
     asked, served = call.features.model, attempt.candidate.model
     path += f"?{call.query}" if call.query and "?" not in path else ""
-    fields, betas, changes = dict(call.fields), None, []
+    fields, betas = dict(call.fields), None
+    changes: list[str] = []
     if asked != served:
         fields, adapted, changes = adapt_claude(fields, list(call.features.betas), asked, served)
         betas = adapted if adapted != list(call.features.betas) else None
