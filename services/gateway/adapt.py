@@ -329,7 +329,8 @@ def _edits(draft: _Draft) -> None:
     """Clearing old thinking is refused where there is none."""
     management = draft.table("context_management")
     edits = management.get("edits")
-    thinks = draft.table("thinking").get("type") not in (None, "disabled")
+    kind = draft.table("thinking").get("type")
+    thinks = kind != "disabled" if kind else draft.served.startswith(_THINKS_FIRST)
     if thinks or not isinstance(edits, list):
         return
     kept = [each for each in edits if not str(each.get("type")).startswith("clear_thinking")]

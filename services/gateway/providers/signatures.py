@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from services.gateway.providers.text import dump, load
 
-_PREFIX = "mmx1."
+PREFIX = "mmx1."
 
 
 class Made(NamedTuple):
@@ -23,15 +23,15 @@ class Made(NamedTuple):
 
 def sign(dialect: str, model: str, payload: str = "") -> str:
     packed = base64.urlsafe_b64encode(dump([dialect, model, payload])).decode()
-    return _PREFIX + packed
+    return PREFIX + packed
 
 
 def read(signature: str) -> Made | None:
     """Who made it, or None for a signature that is not ours (then it is Claude's)."""
-    if not signature.startswith(_PREFIX):
+    if not signature.startswith(PREFIX):
         return None
     try:
-        dialect, model, payload = load(base64.urlsafe_b64decode(signature[len(_PREFIX) :]))
+        dialect, model, payload = load(base64.urlsafe_b64decode(signature[len(PREFIX) :]))
     except ValueError:
         return Made("", "", "")
     return Made(str(dialect), str(model), str(payload))
