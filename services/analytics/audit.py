@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from nats.js.client import JetStreamContext
@@ -104,6 +103,14 @@ class Trail:
             while not await self._append(events[start : start + PIECE]):
                 pass  # another replica moved the head: look again
 
+    async def head(self) -> Head:
+        """The last word on the chain. Raises Unavailable."""
+        try:
+            bucket = await _bucket(self._bus.client.jetstream())
+            return (await read_head(bucket))[0]
+        except (*LOST, APIError) as error:
+            raise Unavailable(f"the audit head is away ({error})") from error
+
     async def _append(self, events: Sequence[Audit]) -> bool:
         try:
             bucket = await _bucket(self._bus.client.jetstream())
@@ -152,29 +159,43 @@ async def read_head(bucket: KeyValue) -> tuple[Head, int]:
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """`broken` names the first entry that does not fit, and why; empty: all is as it was."""
+    """`broken` names the first entry that does not fit, and why; empty: all is as it was.
+    `first` is above 1 once old entries have passed their time."""
 
-    entries: int
-    first: int
-    last: int
+    entries: int = 0
+    first: int = 0
+    last: int = 0
+    hash: str = FIRST
     broken: str = ""
 
 
-def verify(rows: Sequence[dict[str, Any]], head: Head) -> Verdict:
-    """Walk the stored entries in order and compare the end with the head. Pure."""
-    entries = [msgspec.convert(row, Entry) for row in rows]
-    first = entries[0].seq if entries else 0
-    last = entries[-1].seq if entries else 0
-    broken = _first_fault(entries)
-    if not broken and (last, entries[-1].hash if entries else FIRST) != (head.seq, head.hash):
-        broken = f"the trail ends at entry {last}, but its head says {head.seq}"
-    return Verdict(entries=len(entries), first=first, last=last, broken=broken)
+def walked(so_far: Verdict, entries: Sequence[Entry]) -> Verdict:
+    """The verdict after the next entries, in their order. Pure."""
+    last, prev = so_far.last, so_far.hash
+    for entry in entries:
+        fault = _fault(entry, last, prev)
+        if fault:
+            return msgspec.structs.replace(so_far, last=last, hash=prev, broken=fault)
+        last, prev = entry.seq, entry.hash
+    return Verdict(
+        entries=so_far.entries + len(entries),
+        first=so_far.first or (entries[0].seq if entries else 0),
+        last=last,
+        hash=prev,
+    )
 
 
-def _first_fault(entries: Sequence[Entry]) -> str:
-    for number, entry in enumerate(entries):
-        if digest(entry) != entry.hash:
-            return f"entry {entry.seq} was changed"
-        if number and entry.prev != entries[number - 1].hash:
-            return f"entry {entry.seq} does not follow entry {entries[number - 1].seq}"
+def ended(verdict: Verdict, head: Head) -> Verdict:
+    """Compare the end of the walk with the head of the chain."""
+    if verdict.broken or (verdict.last, verdict.hash) == (head.seq, head.hash):
+        return verdict
+    fault = f"the trail ends at entry {verdict.last}, but its head says {head.seq}"
+    return msgspec.structs.replace(verdict, broken=fault)
+
+
+def _fault(entry: Entry, last: int, prev: str) -> str:
+    if digest(entry) != entry.hash:
+        return f"entry {entry.seq} was changed"
+    if last and (entry.prev != prev or entry.seq != last + 1):
+        return f"entry {entry.seq} does not follow entry {last}"
     return ""

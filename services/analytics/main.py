@@ -32,7 +32,8 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
         await ensure_streams(bus, settings.journal)
         if not settings.clickhouse_url:
             await migrations.migrate(store, settings.analytics)
-        writer = Writer(store, Trail(bus, store), Burial(bus, DURABLE).bury)
+        trail = Trail(bus, store)
+        writer = Writer(store, trail.append, Burial(bus, DURABLE).bury)
         schema = migrations.Gate(store)
 
         async def take(events: list[object]) -> None:
@@ -41,7 +42,7 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
 
         async def report(asked: Report) -> Answer:
             await schema.passed()
-            return await reports.answer(store, asked)
+            return await reports.answer(store, trail.head, asked)
 
         await bus.serve(REPORT, report)
         async with _consuming(

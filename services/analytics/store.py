@@ -5,6 +5,7 @@ embedded engine wants one, and readers, so that a report never waits for an inse
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,12 @@ from typing import Any, TypeVar
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, Error
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from libs.common.errors import MuxError, Unavailable
 from libs.common.settings import Settings
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 Connect = Callable[[str], Client]
 READ_SECONDS = 20
@@ -118,15 +120,17 @@ class Store:
 
 
 def _said(work: Callable[[], T]) -> T:
-    """Run it, and put the driver's errors into our words."""
+    """Run it, and put the driver's errors into our words; theirs quote the statement."""
     try:
         return work()
     except DatabaseError as error:
         if error.code in DATA_ERRORS:
-            raise BadRow(_first_line(error)) from error
-        raise Unavailable(f"ClickHouse: {_first_line(error)}") from error
-    except (ClickHouseError, Error, OSError) as error:
-        raise Unavailable(f"ClickHouse: {_first_line(error)}") from error
+            raise BadRow(f"ClickHouse refuses a value: {_first_line(error)}") from error
+        log.warning("ClickHouse: %s", _first_line(error))
+        raise Unavailable(f"ClickHouse said {error.name or 'no'}") from error
+    except (ClickHouseError, OSError) as error:
+        log.warning("ClickHouse: %s", _first_line(error))
+        raise Unavailable("ClickHouse is away") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -16,7 +16,6 @@ import msgspec
 from libs.common.contracts.routing import Decision
 from libs.common.contracts.spending import Alert, Audit
 from libs.common.contracts.usage import Usage
-from services.analytics.audit import Trail
 from services.analytics.rows import Row, alert_row, decision_row, usage_row
 from services.analytics.store import BadRow, Store
 
@@ -25,7 +24,7 @@ E = TypeVar("E")
 HOUR, DAY = 3600, 86400
 
 DIMENSIONS = "org, team, user, key_id, run, agent, provider, asked, model, reason"
-SUMS = """requests, attempts, errors, refused, cached, unpriced, pii, input, cache_read,
+SUMS = """requests, attempts, errors, refused, cached, unpriced, simulated, pii, input, cache_read,
     cache_write_5m, cache_write_1h, output, reasoning, web_searches, cost, list_cost,
     baseline_cost, saved"""
 
@@ -33,7 +32,8 @@ HOURS = f"""
 INSERT INTO usage_hourly (hour, {DIMENSIONS}, key_name, {SUMS}, version)
 SELECT toStartOfHour(at) AS hour, {DIMENSIONS}, any(u.key_name),
     countIf(attempt <= 1), count(), countIf(outcome = 'error'), countIf(outcome = 'refused'),
-    countIf(outcome = 'cached'), countIf(u.unpriced), sum(arraySum(mapValues(u.pii))),
+    countIf(outcome = 'cached'), countIf(u.unpriced), countIf(u.simulated),
+    sum(arraySum(mapValues(u.pii))),
     sum(u.input), sum(u.cache_read), sum(u.cache_write_5m), sum(u.cache_write_1h),
     sum(u.output), sum(u.reasoning), sum(u.web_searches),
     sum(u.cost), sum(u.list_cost), sum(u.baseline_cost),
@@ -56,14 +56,16 @@ GROUP BY day, {DIMENSIONS}
 SETTINGS do_not_merge_across_partitions_select_final = 1
 """
 
+Append = Callable[[Sequence[Audit]], Awaitable[None]]
 Bury = Callable[[object, str], Awaitable[None]]
 
 
 class Writer:
-    """`bury` takes an event that the store will never accept, with the reason."""
+    """`append` takes what belongs to the audit trail; `bury` an event that the store will
+    never accept, with the reason."""
 
-    def __init__(self, store: Store, trail: Trail, bury: Bury) -> None:
-        self._store, self._trail, self._bury = store, trail, bury
+    def __init__(self, store: Store, append: Append, bury: Bury) -> None:
+        self._store, self._append, self._bury = store, append, bury
 
     async def take(self, events: Sequence[object]) -> None:
         """Write a batch of mixed kinds. Raises Unavailable if the store is away."""
@@ -72,7 +74,7 @@ class Writer:
         await roll_up(self._store, {e.principal.org for e in used}, [e.at for e in used])
         await self._rows("decisions", _of(events, Decision), decision_row)
         await self._rows("alerts", _of(events, Alert), alert_row)
-        await self._trail.append(_of(events, Audit))
+        await self._append(_of(events, Audit))
 
     async def _rows(self, table: str, events: list[E], row_of: Callable[[E], Row]) -> None:
         pairs = []

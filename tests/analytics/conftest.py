@@ -3,11 +3,12 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import clickhouse_connect
 import msgspec
 import pytest
 
@@ -30,9 +31,13 @@ BOB = Principal(key_id="key_bob", key_name="bob", team="blue", user="bob")
 ADMIN = Principal(key_id="key_root", admin=True)
 
 
-@pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("analytics")
+@pytest.fixture(scope="package")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """With a client kept open, since the engine takes a second to start."""
+    folder = tmp_path_factory.mktemp("analytics")
+    keep = clickhouse_connect.get_client(interface="chdb", path=str(folder / "clickhouse"))
+    yield folder
+    keep.close()
 
 
 @pytest.fixture

@@ -1,23 +1,59 @@
-"""Reports by name. Each takes what was asked and gives rows or an object, ready to encode."""
+"""Reports by name. Each takes what was asked and gives an object, ready to encode."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from msgspec import Struct
+
 from libs.common.contracts.reports import Answer, Report
 from libs.common.errors import InvalidRequest
+from services.analytics.audit import Head
 from services.analytics.reports.asked import Asked
-from services.analytics.reports.costs import costs
+from services.analytics.reports.costs import costs, savings, usage
+from services.analytics.reports.events import alerts, audit, decisions, verified, wants_verdict
+from services.analytics.reports.latency import latency
+from services.analytics.reports.person import delete, export
 from services.analytics.reports.render import render
+from services.analytics.reports.requests import FILTERS, request, requests
 from services.analytics.store import Store
 
 Build = Callable[[Store, Asked], Awaitable[dict[str, Any]]]
-REPORTS: dict[str, Build] = {"costs": costs}
+ReadHead = Callable[[], Awaitable[Head]]
+SPAN = ("days", "tz", "format")
+GROUPED = (*SPAN, "group_by")
+PAGED = (*SPAN, "limit", "cursor")
+PERSON = ("user", "key")
 
 
-async def answer(store: Store, report: Report) -> Answer:
-    """Raises InvalidRequest naming the parameter and the fix."""
-    build = REPORTS.get(report.name)
-    if build is None:
-        raise InvalidRequest(f"report: no `{report.name}`; there are {', '.join(REPORTS)}")
-    asked = Asked.of(report)
-    return render(await build(store, asked), asked.format)
+class Kind(Struct, frozen=True):
+    """How a report is built, and the parameters it understands."""
+
+    build: Build
+    known: tuple[str, ...]
+
+
+REPORTS = {
+    "costs": Kind(costs, GROUPED),
+    "usage": Kind(usage, GROUPED),
+    "savings": Kind(savings, GROUPED),
+    "latency": Kind(latency, GROUPED),
+    "requests": Kind(requests, (*PAGED, *FILTERS, "status")),
+    "request": Kind(request, ("id",)),
+    "decisions": Kind(decisions, (*PAGED, "request_id", "model", "reason")),
+    "alerts": Kind(alerts, (*PAGED, "scope", "scope_id")),
+    "audit": Kind(audit, (*PAGED, "action", "actor", "target", "verify")),
+    "export": Kind(export, (*PERSON, "table", "limit", "cursor", "format")),
+    "delete": Kind(delete, PERSON),
+}
+
+
+async def answer(store: Store, head: ReadHead, report: Report) -> Answer:
+    """Raises InvalidRequest naming the parameter and the fix, Forbidden or NotFound."""
+    kind = REPORTS.get(report.name)
+    if kind is None:
+        raise InvalidRequest(f"report: must be one of {', '.join(REPORTS)}")
+    asked = Asked.of(report, kind.known)
+    if report.name == "audit" and wants_verdict(asked):
+        asked.only_administrators("audit")
+        return render(await verified(store, await head()), asked.format)
+    return render(await kind.build(store, asked), asked.format)

@@ -12,15 +12,16 @@ from libs.common.contracts.identity import Principal
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 DIMENSIONS = "team, user, key_id, key_name, run, agent, provider, asked, model, reason"
 SUMS = (
-    "requests", "attempts", "errors", "refused", "cached", "unpriced", "pii", "input",
-    "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "web_searches",
-    "cost", "list_cost", "baseline_cost", "saved",
+    "requests", "attempts", "errors", "refused", "cached", "unpriced", "simulated", "pii",
+    "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning",
+    "web_searches", "cost", "list_cost", "baseline_cost", "saved",
 )  # fmt: skip
 FROM_ROWS = """attempt <= 1 AS requests, 1 AS attempts, outcome = 'error' AS errors,
-    outcome = 'refused' AS refused, outcome = 'cached' AS cached, toInt64(u.unpriced) AS unpriced,
-    toInt64(arraySum(mapValues(u.pii))) AS pii, input, cache_read, cache_write_5m, cache_write_1h,
-    output, reasoning, web_searches, cost, list_cost, baseline_cost,
-    if(baseline_model != '', baseline_cost - cost, 0) AS saved"""
+    outcome = 'refused' AS refused, outcome = 'cached' AS cached,
+    toInt64(u.unpriced) AS unpriced, toInt64(u.simulated) AS simulated,
+    toInt64(arraySum(mapValues(u.pii))) AS pii,
+    input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, web_searches,
+    cost, list_cost, baseline_cost, if(baseline_model != '', baseline_cost - cost, 0) AS saved"""
 
 
 class Piece(Struct, frozen=True):

@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS usage_hourly
     `refused` Int64,
     `cached` Int64,
     `unpriced` Int64,
+    `simulated` Int64,
     `pii` Int64,
     `input` Int64,
     `cache_read` Int64,
