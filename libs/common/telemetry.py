@@ -45,6 +45,32 @@ OUTBOX_WAITING = Gauge("modelmuxer_outbox_waiting", "Events not yet acknowledged
 OUTBOX_SPOOLED = Gauge("modelmuxer_outbox_spooled_bytes", "Bytes of events spooled to disk")
 PII_OPEN = Counter("modelmuxer_pii_open_total", "Texts sent unscanned while pii was away")
 PII_FINDINGS = Counter("modelmuxer_pii_findings_total", "Masked values by type", ("type",))
+LEDGER_RESERVATIONS = Counter(
+    "modelmuxer_ledger_reservations_total",
+    "Answers to a reservation: reserved, downgraded, clamped, or the code of the refusal",
+    ("result",),
+)
+LEDGER_DEGRADED = Counter(
+    "modelmuxer_ledger_degraded_total",
+    "Reservations decided without the budget store: open or closed",
+    ("decision",),
+)
+LEDGER_SETTLED = Counter(
+    "modelmuxer_ledger_settled_total", "Rows booked, by outcome of the attempt", ("outcome",)
+)
+LEDGER_OVERRUN = Counter(
+    "modelmuxer_ledger_overrun_micro_usd_total", "Cost booked beyond what was reserved for it"
+)
+LEDGER_RECONCILED = Counter(
+    "modelmuxer_ledger_reconciled_total", "Reservations that nobody settled, booked by policy"
+)
+LEDGER_UNPRICED = Counter("modelmuxer_ledger_unpriced_total", "Booked rows without a known price")
+LEDGER_ALERTS = Counter(
+    "modelmuxer_ledger_alerts_total", "Budget thresholds passed, by percent", ("threshold",)
+)
+LEDGER_WEBHOOKS = Counter(
+    "modelmuxer_ledger_webhooks_total", "Alert webhooks by result", ("result",)
+)
 
 
 class _Json(logging.Formatter):

@@ -1,0 +1,45 @@
+"""Read a journaled event from its first message to its last of now."""
+
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import msgspec
+from nats.js import api
+from nats.js.errors import APIError
+
+from libs.common.bus import LOST, Bus
+from libs.common.contracts.base import Event
+from libs.common.errors import Unavailable
+
+Q = TypeVar("Q")
+BATCH = 512
+WAIT = 10.0
+
+
+async def replay(bus: Bus, event: Event[Q]) -> AsyncIterator[list[Q]]:
+    """Batches in stream order; what is not understood is skipped, as consumers bury it.
+    Raises Unavailable if the journal goes away."""
+    decoder = msgspec.json.Decoder(event.body)
+    config = api.ConsumerConfig(
+        ack_policy=api.AckPolicy.NONE,
+        filter_subject=event.subject,
+        inactive_threshold=60.0,
+    )
+    js = bus.client.jetstream()
+    try:
+        reader = await js.pull_subscribe(event.subject, stream=event.stream, config=config)
+        left = (await reader.consumer_info()).num_pending or 0
+        while left > 0:
+            messages = await reader.fetch(min(BATCH, left), timeout=WAIT)
+            left -= len(messages)
+            yield [row for data in messages if (row := _decoded(decoder, data.data)) is not None]
+        await reader.unsubscribe()
+    except (*LOST, APIError) as error:
+        raise Unavailable(f"the journal went away while it was read: {error}") from error
+
+
+def _decoded(decoder: "msgspec.json.Decoder[Q]", data: bytes) -> Q | None:
+    try:
+        return decoder.decode(data)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,120 @@
+"""The last word on each piece of state: write it durably, follow what others write.
+
+Each piece has a subject of its own in the state stream, which keeps the last message of every
+subject. A follower reads all of it from the start and then stays at its end, so every replica
+ends with the same state, in the same order.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext, api
+from nats.js.errors import APIError
+
+from libs.common.bus import LOST, Bus
+from libs.common.contracts.base import STATE_STREAM, STATE_SUBJECTS
+from libs.common.errors import Unavailable
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+WAIT = 5.0
+# The server forgets a reader that has gone after so many seconds.
+FORGET = 60.0
+
+
+async def write_state(bus: Bus, name: str, body: Any) -> int:
+    """Make it the last word under that name; returns its place in the stream.
+
+    The name must be made of letters, digits, `_`, `-` and dots. Raises Unavailable unless it
+    is safely written.
+    """
+    subject = STATE_SUBJECTS.replace(">", name)
+    if not bus.connected:
+        raise Unavailable("the message bus is away; nothing was changed", {"retry_after": 2})
+    try:
+        ack = await bus.client.jetstream().publish(subject, msgspec.json.encode(body), timeout=WAIT)
+    except (*LOST, APIError) as error:
+        raise Unavailable("the journal is away; try again", {"retry_after": 2}) from error
+    return ack.seq
+
+
+class StateReader(Generic[T]):
+    """Hands over each entry with its place in the stream, in order, for ever."""
+
+    def __init__(
+        self, bus: Bus, kind: type[T] | Any, take: Callable[[T, int], Awaitable[None]]
+    ) -> None:
+        self._bus, self._take = bus, take
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
+        self._last = 0
+        self._current = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def current(self) -> bool:
+        """Everything written before the start was read."""
+        return self._current.is_set()
+
+    async def start(self, timeout: float = WAIT) -> None:
+        """Read what there is. Raises Unavailable if that takes longer than `timeout`."""
+        self._task = asyncio.create_task(self._run(), name="follow state")
+        try:
+            await asyncio.wait_for(self._current.wait(), timeout)
+        except TimeoutError:
+            raise Unavailable("the state could not be read from the journal") from None
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except (*LOST, APIError) as error:
+                log.warning("the state is not followed: %s", error or type(error).__name__)
+                await asyncio.sleep(0.5)
+
+    async def _follow(self) -> None:
+        """Read from behind the last entry taken until the connection breaks."""
+        config = api.ConsumerConfig(
+            ack_policy=api.AckPolicy.NONE,
+            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=self._last + 1,
+            inactive_threshold=FORGET,
+        )
+        js = self._bus.client.jetstream()
+        reader = await js.pull_subscribe(STATE_SUBJECTS, stream=STATE_STREAM, config=config)
+        try:
+            if (await reader.consumer_info()).num_pending == 0:
+                self._current.set()
+            while True:
+                for message in await _next(reader):
+                    await self._taken(message)
+        finally:
+            with contextlib.suppress(*LOST, APIError):
+                await reader.unsubscribe()
+
+    async def _taken(self, message: Msg) -> None:
+        place = message.metadata.sequence.stream
+        try:
+            await self._take(self._decoder.decode(message.data), place)
+        except msgspec.MsgspecError as error:
+            log.error("%s is not understood and was skipped: %s", message.subject, error)
+        self._last = place
+        if message.metadata.num_pending == 0:
+            self._current.set()
+
+
+async def _next(reader: JetStreamContext.PullSubscription) -> list[Msg]:
+    try:
+        return await reader.fetch(256, timeout=WAIT)
+    except TimeoutError:
+        return []
