@@ -10,6 +10,7 @@ from starlette.responses import Response
 from libs.common.errors import InvalidRequest, MuxError
 from services.gateway.auth import check_host, is_loopback
 from services.gateway.call import new_request_id
+from services.gateway.counting import CountEndpoint
 from services.gateway.door import MessagesDoor
 from services.gateway.endpoint import MessagesEndpoint, refuse
 from services.gateway.errors import HttpFault
@@ -24,8 +25,9 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def make_app(kit: Kit) -> "App":
-    messages = MessagesEndpoint(kit, MessagesDoor)
-    return App(kit, dict.fromkeys(MESSAGES, messages), _fastapi(kit))
+    hot: dict[str, Endpoint] = dict.fromkeys(MESSAGES, MessagesEndpoint(kit, MessagesDoor))
+    hot |= dict.fromkeys((f"{path}/count_tokens" for path in MESSAGES), CountEndpoint(kit))
+    return App(kit, hot, _fastapi(kit))
 
 
 class App:

@@ -50,6 +50,7 @@ class Call(Struct, kw_only=True):
     cache: str = ""
     stopped: str = ""
     gone: bool = False
+    told: bool = False
 
     @property
     def stream(self) -> bool:

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 
 from libs.common.contracts.identity import Key
-from libs.common.errors import InvalidRequest, MuxError
+from libs.common.errors import InvalidRequest, MuxError, Paused
 from libs.common.money import MICRO
 from libs.common.telemetry import IN_FLIGHT, REQUESTS
 from services.gateway.auth import principal_of
@@ -52,12 +52,14 @@ class MessagesEndpoint:
         headers = RequestHeaders(scope["headers"])
         door = self._make_door()
         request_id = new_request_id()
+        call: Call | None = None
         IN_FLIGHT.inc()
         try:
             call = await self._read(scope, receive, headers, door, request_id)
             await self._answer(call, door, receive, send)
         except MuxError as error:
-            await refuse(send, door, error, request_id, client_request_id(headers))
+            extra = own_headers(call, client_request_id(headers)) if call else _echo(headers)
+            await refuse(send, door, error, request_id, extra)
         except ClientGone:
             return
         finally:
@@ -95,6 +97,8 @@ class MessagesEndpoint:
             if not call.gone and not call.stopped:
                 raise
             main.uncancel()
+            if call.stopped and not call.told:
+                raise Paused(call.stopped) from None
         finally:
             watch.cancel()
             del self._kit.open_calls[call.id]
@@ -127,7 +131,8 @@ class MessagesEndpoint:
             await out.end()
         except asyncio.CancelledError:
             if call.stopped and out.started:
-                await out.fail(MuxError(call.stopped), call.id)
+                call.told = True
+                await out.fail(Paused(call.stopped), call.id)
                 await out.end()
             raise
         finally:
@@ -136,13 +141,13 @@ class MessagesEndpoint:
 
 
 async def refuse(
-    send: Send, door: Door, error: MuxError, request_id: str, client_id: str = ""
+    send: Send, door: Door, error: MuxError, request_id: str, extra: Headers | None = None
 ) -> None:
     """An error as the answer: a provider's own words unwrapped, everything else in shape."""
     status, _, _ = status_of(error)
-    headers: Headers = [(b"x-modelmuxer-request-id", request_id.encode())]
-    if client_id:
-        headers.append((b"x-request-id", client_id.encode()))
+    headers: Headers = list(extra or ())
+    if not any(name == b"x-modelmuxer-request-id" for name, _ in headers):
+        headers.append((b"x-modelmuxer-request-id", request_id.encode()))
     if isinstance(error, Relayed) and error.native and door.name == "messages":
         headers += _relayed(error)
         body = error.body
@@ -151,9 +156,13 @@ async def refuse(
         if isinstance(error, Relayed):
             headers += [pair for pair in error.headers if pair[0] in RETRY_HEADERS]
         body = door.error_body(error, request_id)
-    headers += [(k, v) for k, v in error.data.get("own_headers", [])]
     await send_answer(send, status, headers, body, [])
     REQUESTS.labels(door.name, str(status)).inc()
+
+
+def _echo(headers: RequestHeaders) -> Headers:
+    client_id = client_request_id(headers)
+    return [(b"x-request-id", client_id.encode())] if client_id else []
 
 
 def _relayed(error: Relayed) -> Headers:

@@ -28,7 +28,8 @@ def line(row: Usage) -> str:
     """`opus → haiku · simple question (0.93) · $0.0003 · saved $0.01 · 0.8 s`"""
     parts = [f"{row.asked} → {row.model or 'nobody'}"]
     if row.reason:
-        parts.append(f"{row.reason} ({row.confidence:.2f})" if row.confidence else row.reason)
+        told = "confidence" in row.reason or not row.confidence
+        parts.append(row.reason if told else f"{row.reason} ({row.confidence:.2f})")
     parts.append(usd_short(row.cost))
     if row.baseline_cost:
         parts.append(f"saved {usd_short(row.baseline_cost - row.cost)}")
