@@ -16,7 +16,7 @@ from services.gateway.providers import efforts, signatures
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
 from services.gateway.providers.events import Writer, call_id, message
 from services.gateway.providers.failures import failure, parse, words_of
-from services.gateway.providers.reading import Request, Turn, read, text_of
+from services.gateway.providers.reading import Request, Turn, check_media, read, reminder, text_of
 from services.gateway.providers.schemas import for_openai, is_strict
 from services.gateway.providers.sse import EventData
 from services.gateway.providers.text import dump_text, load_arguments, load_object
@@ -53,6 +53,7 @@ def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Ori
     asked = read(request, dropped)
     provider = facts.provider if facts else ""
     thinks = facts.thinking != "none" if facts else efforts.reasons(model)
+    check_media(asked, facts, model)
     body: Json = {"model": model, "messages": _messages(asked, model, provider, dropped)}
     if request.get("stream"):
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -60,7 +61,7 @@ def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Ori
     if provider in GENUINE or efforts.reasons(model):
         body["max_completion_tokens"] = body.pop("max_tokens")
     _put_sampling(body, request, facts, thinks and provider != "deepseek", dropped)
-    _put_tools(body, asked, facts, dropped)
+    put_tools(body, asked, facts, dropped)
     if asked.schema is not None:
         _put_schema(body, asked.schema, provider)
     _put_effort(body, asked, model, provider, thinks, dropped)
@@ -99,7 +100,7 @@ def _put_sampling(
         body["stop"] = stops
 
 
-def _put_tools(body: Json, asked: Request, facts: ModelFacts | None, dropped: Counter[str]) -> None:
+def put_tools(body: Json, asked: Request, facts: ModelFacts | None, dropped: Counter[str]) -> None:
     if not asked.tools:
         return
     check_tools(asked, body["model"])
@@ -153,10 +154,12 @@ def _put_schema(body: Json, schema: Json, provider: str) -> None:
         order = f"Answer with one JSON object that follows this schema:\n{dump_text(schema)}"
         body["messages"] = [{"role": "system", "content": order}, *body["messages"]]
         return
-    body["response_format"] = {
-        "type": "json_schema",
-        "json_schema": {"name": "answer", "schema": schema, "strict": is_strict(schema)},
-    }
+    body["response_format"] = format_of(schema)
+
+
+def format_of(schema: Json) -> Json:
+    named = {"name": "answer", "schema": schema, "strict": is_strict(schema)}
+    return {"type": "json_schema", "json_schema": named}
 
 
 def _put_effort(
@@ -216,11 +219,6 @@ def _system(turn: Turn, provider: str) -> list[Json]:
     if provider in GENUINE:
         return [{"role": "system", "content": text}]
     return [{"role": "user", "content": reminder(text)}]
-
-
-def reminder(text: str) -> str:
-    """Words of the system for models that take none in the middle."""
-    return f"<system-reminder>\n{text}\n</system-reminder>"
 
 
 def _assistant(turn: Turn, model: str, provider: str, dropped: Counter[str]) -> list[Json]:
@@ -327,17 +325,20 @@ def url_of(source: Json) -> str:
 
 
 def from_upstream(response: Json, model: str) -> Json:
+    return answer(response, model, NAME)
+
+
+def answer(response: Json, model: str, dialect: str) -> Json:
     choices = response.get("choices")
     if not choices or not isinstance(choices, list):
         raise UpstreamFailed(words(response) or "The provider sent no choices.", {"status": 502})
     choice = choices[0]
     said = choice.get("message") or {}
     content: list[Json] = []
-    for name in ("reasoning_content", "reasoning"):
-        if isinstance(said.get(name), str) and said[name]:
-            signature = signatures.sign(NAME, model, name)
-            content.append({"type": "thinking", "thinking": said[name], "signature": signature})
-            break
+    name, thought = _thought(said)
+    if thought:
+        signature = signatures.sign(dialect, model, name)
+        content.append({"type": "thinking", "thinking": thought, "signature": signature})
     text = _text(said.get("content")) or said.get("refusal") or ""
     if text:
         content.append({"type": "text", "text": text})
@@ -371,6 +372,18 @@ def _text(content: object) -> str:
     if isinstance(content, list):
         return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
     return ""
+
+
+def _thought(said: Json) -> tuple[str, str]:
+    """The reasoning in a message or delta, and the name of the field it came under."""
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(said.get(name), str) and said[name]:
+            return name, said[name]
+    content = said.get("content")
+    if not isinstance(content, list):
+        return "", ""
+    parts = [part.get("thinking") for part in content if isinstance(part, dict)]
+    return "content", "".join(each if isinstance(each, str) else _text(each) for each in parts)
 
 
 def usage_of(response: Json) -> Tokens:
@@ -423,9 +436,9 @@ class Stream:
     """Chunks to events. The end is written when the usage has come: it follows the last
     choice."""
 
-    def __init__(self, model: str, input_tokens: int) -> None:
+    def __init__(self, model: str, input_tokens: int, dialect: str = NAME) -> None:
         self._events = EventData()
-        self._writer = Writer(NAME, model, input_tokens)
+        self._writer = Writer(dialect, model, input_tokens)
         self._stop = ""
         self._tokens: Tokens | None = None
 
@@ -463,7 +476,10 @@ class Stream:
 
     def _choice(self, choice: Json) -> None:
         delta = choice.get("delta") or {}
-        self._think(delta)
+        name, thought = _thought(delta)
+        if thought:
+            self._writer.thinking(thought)
+            self._writer.signature(name)
         self._writer.text(_text(delta.get("content")) or delta.get("refusal") or "")
         for call in delta.get("tool_calls") or []:
             self._call(call)
@@ -471,13 +487,6 @@ class Stream:
             self._stop = "refusal"
         elif choice.get("finish_reason") and self._stop != "refusal":
             self._stop = str(choice["finish_reason"])
-
-    def _think(self, delta: Json) -> None:
-        for name in ("reasoning_content", "reasoning"):
-            if isinstance(delta.get(name), str) and delta[name]:
-                self._writer.thinking(delta[name])
-                self._writer.signature(name)
-                return
 
     def _call(self, call: Json) -> None:
         """Some servers leave the index out and send each call whole, under its id."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from libs.common.catalogue import ModelFacts
 from libs.common.errors import InvalidRequest
 from services.gateway.providers.base import Json
 from services.gateway.providers.client_tools import CLIENT_TOOLS
@@ -85,6 +86,25 @@ def read(request: Json, dropped: Counter[str], handled: frozenset[str] = READ) -
 
 def text_of(blocks: list[Json]) -> str:
     return "\n".join(block["text"] for block in blocks if block["type"] == "text")
+
+
+def check_media(asked: Request, facts: ModelFacts | None, model: str) -> None:
+    """Raises InvalidRequest for a picture or PDF that the model cannot see."""
+    if facts is None:
+        return
+    for turn in asked.turns:
+        for block in turn.blocks:
+            inner = block["content"] if block["type"] == "tool_result" else [block]
+            for each in inner:
+                if each["type"] == "image" and not facts.images:
+                    raise InvalidRequest(f"messages.{turn.at}: {model} takes no images")
+                if each["type"] == "document" and not facts.documents:
+                    raise InvalidRequest(f"messages.{turn.at}: {model} takes no PDF documents")
+
+
+def reminder(text: str) -> str:
+    """Words of the system for models that take none in the middle."""
+    return f"<system-reminder>\n{text}\n</system-reminder>"
 
 
 def _check_fields(request: Json, dropped: Counter[str], handled: frozenset[str]) -> None:
