@@ -1,5 +1,6 @@
 """What the documents say is true: settings, commands, decisions, links, metrics."""
 
+import json
 import re
 import subprocess
 import sys
@@ -38,9 +39,27 @@ def settings_below(kind: Any, path: str = "") -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("setting", settings_below(Settings))
-def test_every_setting_is_documented(setting: str) -> None:
-    assert f"`{setting}`" in text("docs/configuration.md")
+def default_of(setting: str) -> str:
+    """A setting's default as the table shows it."""
+    kind: Any = Settings
+    default: Any = None
+    for part in setting.split("."):
+        if part == "NAME":
+            kind = kind.__args__[-1]
+            continue
+        field = next(f for f in msgspec.structs.fields(kind) if f.name == part)
+        kind = field.type
+        default = field.default if field.default_factory is msgspec.NODEFAULT else "empty"
+    shown = {msgspec.NODEFAULT: "", "empty": "empty", "": "empty", None: "", (): "empty"}
+    if isinstance(default, str | None) or default is msgspec.NODEFAULT:
+        return shown.get(default, f"`{default}`")
+    return f"`{json.dumps(default)}`"
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    page = text("docs/configuration.md")
+    rows = {s: f"| `{s}` | {default_of(s)} | " for s in settings_below(Settings)}
+    assert [setting for setting, row in rows.items() if row not in page] == []
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
