@@ -23,6 +23,7 @@ from libs.common.settings.load import Loaded
 from services.analytics.main import open_service
 from services.analytics.migrations import migrate
 from services.analytics.store import Store
+from tests.analytics.http_clickhouse import ClickHouseHttp
 from tests.support.servers import Server
 
 NUMBERS = itertools.count(1)
@@ -130,3 +131,11 @@ async def booked(bus: Bus, attempts: int, who: Principal = ADMIN) -> None:
         return bool((await report(bus, "costs", who))["attempts"] >= attempts)
 
     await until(there)
+
+
+@pytest.fixture
+def clickhouse(data_dir: Path) -> Iterator[ClickHouseHttp]:
+    """The same engine behind ClickHouse's HTTP protocol."""
+    server = ClickHouseHttp(data_dir / "clickhouse").start()
+    yield server
+    server.stop()

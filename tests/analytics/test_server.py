@@ -1,0 +1,119 @@
+"""The same service against a ClickHouse server, which may be away for a while."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from libs.common.bus import Bus
+from libs.common.errors import Unavailable
+from libs.common.settings import Settings
+from services.analytics.migrations import Gate, migrate, steps, version
+from services.analytics.store import Store
+from tests.analytics.conftest import booked, report, serving, tell, usage
+from tests.analytics.http_clickhouse import ClickHouseHttp
+from tests.support.servers import Server
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def settings(settings: Settings, clickhouse: ClickHouseHttp) -> Settings:
+    return msgspec.structs.replace(settings, clickhouse_url=clickhouse.url)
+
+
+async def test_the_service_works_on_a_server(
+    nats: Server, bus: Bus, settings: Settings, store: Store, clickhouse: ClickHouseHttp
+) -> None:
+    async with serving(nats, settings):
+        await tell(bus, usage(1), usage(2), usage(1))
+        await booked(bus, 2)
+        found = await report(bus, "costs", group_by="day", tz="Asia/Kolkata")
+        assert found["total_cost"] == "0.002000"
+        assert len((await report(bus, "requests", user="alice"))["rows"]) == 2
+    assert clickhouse.statements > 20
+
+
+async def test_nothing_is_lost_or_doubled_while_the_server_is_away(
+    nats: Server, bus: Bus, settings: Settings, store: Store, clickhouse: ClickHouseHttp
+) -> None:
+    async with serving(nats, settings):
+        await tell(bus, usage(1))
+        await booked(bus, 1)
+        clickhouse.stop()
+        await tell(bus, *(usage(n) for n in range(2, 200)))
+        with pytest.raises(Unavailable):
+            await report(bus, "costs")
+        waiting = await bus.client.jetstream().consumer_info("MODELMUXER_EVENTS", "analytics")
+        assert (waiting.num_pending or 0) + (waiting.num_ack_pending or 0) == 198
+        clickhouse.start()
+        await booked(bus, 199)
+        assert (await report(bus, "costs"))["total_cost"] == "0.199000"
+
+
+async def test_a_service_starts_without_its_server_and_catches_up(
+    nats: Server, bus: Bus, settings: Settings, store: Store, clickhouse: ClickHouseHttp
+) -> None:
+    clickhouse.stop()
+    async with serving(nats, settings):
+        await tell(bus, usage(1))
+        await asyncio.sleep(0.3)
+        clickhouse.start()
+        await booked(bus, 1)
+
+
+async def test_a_service_stopped_while_its_server_is_away_leaves_the_events(
+    nats: Server, bus: Bus, settings: Settings, store: Store, clickhouse: ClickHouseHttp
+) -> None:
+    clickhouse.stop()
+    async with serving(nats, settings):
+        await tell(bus, usage(1), usage(2))
+        await asyncio.sleep(0.3)
+    clickhouse.start()
+    async with serving(nats, settings):
+        await booked(bus, 2)
+
+
+async def test_two_replicas_count_each_event_once(
+    nats: Server, bus: Bus, settings: Settings, store: Store
+) -> None:
+    async with serving(nats, settings), serving(nats, settings):
+        for start in range(0, 300, 100):
+            await tell(bus, *(usage(n) for n in range(start, start + 100)))
+        await booked(bus, 300)
+        assert (await report(bus, "costs"))["total_cost"] == "0.300000"
+
+
+async def test_a_service_waits_for_a_schema_that_is_too_old(
+    nats: Server, bus: Bus, settings: Settings
+) -> None:
+    store = Store.of(settings)
+    await store.create_database()
+    async with serving(nats, settings):
+        with pytest.raises(Unavailable):
+            await report(bus, "costs")
+        await tell(bus, usage(1))
+        assert len(await migrate(store, settings.analytics)) == len(steps())
+        await booked(bus, 1)
+    await store.close()
+
+
+async def test_migrations_run_once_and_are_recorded(settings: Settings, store: Store) -> None:
+    assert await migrate(store, settings.analytics) == []
+    rows = await store.query("SELECT number, name FROM schema_steps ORDER BY number")
+    assert [(row["number"], row["name"]) for row in rows] == [step[:2] for step in steps()]
+    assert await version(store) == steps()[-1][0]
+    await Gate(store).passed()
+
+
+async def test_rows_are_kept_as_long_as_the_settings_say(settings: Settings, store: Store) -> None:
+    sql = """SELECT create_table_query AS ddl FROM system.tables
+        WHERE database = currentDatabase() AND name = 'usage'"""
+
+    async def ttl() -> str:
+        return str((await store.query(sql))[0]["ddl"])
+
+    assert "toIntervalDay(400)" in await ttl()
+    for_ever = msgspec.structs.replace(settings.analytics, usage_days=0)
+    await migrate(store, for_ever)
+    assert "TTL" not in await ttl()
