@@ -134,6 +134,11 @@ class Writer:
             self._start_block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         self._signature = payload
 
+    def end_thinking(self) -> None:
+        """The next thinking is a block of its own, with a signature of its own."""
+        if self._kind == "thinking":
+            self._stop_block()
+
     def call(self, key: object, upstream_id: object, name: str) -> None:
         """A tool call starts; `key` is what its arguments come under."""
         if key in self._calls:
@@ -144,6 +149,9 @@ class Writer:
 
     def knows(self, key: object) -> bool:
         return key in self._calls
+
+    def has_arguments(self, key: object) -> bool:
+        return key in self._calls and bool(self._calls[key].parts)
 
     def arguments(self, key: object, text: str) -> None:
         call = self._calls.get(key)

@@ -20,8 +20,8 @@ PRESETS: dict[str, Preset] = {
         catalogue="anthropic",
         key="ANTHROPIC_API_KEY",
     ),
-    "openai": _openai("https://api.openai.com/v1", "openai", "OPENAI_API_KEY"),
-    "openai-responses": Preset(
+    # Its models think and call tools at once in this API only; `dialect = "openai"` for Chat.
+    "openai": Preset(
         dialect="openai-responses",
         base_url="https://api.openai.com/v1",
         catalogue="openai",
