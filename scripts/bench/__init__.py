@@ -1,0 +1,1 @@
+"""Measurements of ModelMuxer. Each module prints what it measured and stores nothing."""
