@@ -47,7 +47,9 @@ class App:
             send = _with_hsts(send)
         try:
             self._check(scope)
-            endpoint = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
+            endpoint = self._hot.get(scope["path"])
+            if endpoint and scope["method"] != "POST":
+                raise HttpFault(405, f"{scope['path']}: use POST, not {scope['method']}")
         except MuxError as error:
             await refuse(send, MessagesDoor(), error, new_request_id())
             return

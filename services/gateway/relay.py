@@ -91,15 +91,15 @@ class EventStream:
 async def relay(kit: Kit, call: Call, reply: Reply, out: EventStream) -> None:
     """Send the held and the coming events to their end; book the attempt, whatever happens."""
     restorer = StreamRestorer(call.mapping) if call.mapping else None
-    idle = kit.settings.gateway.timeouts.idle
+    timeouts = kit.settings.gateway.timeouts
+    idle, end = timeouts.idle, call.timings.started + timeouts.total
     broken = "client_gone"
     try:
         await out.write(restorer.feed(reply.held) if restorer else reply.held)
         assert reply.rest
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(idle) as limit:
             async for piece in reply.rest:
-                limit.reschedule(loop.time() + idle)
+                limit.reschedule(min(time.monotonic() + idle, end))
                 await out.write(restorer.feed(piece) if restorer else piece)
         if restorer:
             await out.write(restorer.close())
@@ -109,16 +109,15 @@ async def relay(kit: Kit, call: Call, reply: Reply, out: EventStream) -> None:
             await out.fail(UpstreamFailed(CUT), call.id)
         broken = broken or ("upstream_error" if meter.error is not None else "")
     except TimeoutError:
-        broken = "idle"
-        await out.fail(
-            UpstreamFailed(
-                f"the provider was silent for {idle:g} s", {"type": "timeout_error", "status": 504}
-            ),
-            call.id,
-        )
-    except CallFailed as failure:
+        broken = "timeout" if time.monotonic() >= end else "idle"
+        words = f"the provider was silent for {idle:g} s"
+        if broken == "timeout":
+            words = f"the answer took longer than {timeouts.total:g} s"
+        failure = UpstreamFailed(words, {"type": "timeout_error", "status": 504})
+        await out.fail(failure, call.id)
+    except CallFailed as lost:
         broken = "cut"
-        await out.fail(UpstreamFailed(f"{CUT} ({failure.detail})"), call.id)
+        await out.fail(UpstreamFailed(f"{CUT} ({lost.detail})"), call.id)
     except asyncio.CancelledError:
         broken = call.stopped or "client_gone"
         raise
