@@ -24,6 +24,9 @@ import httpx
 import msgspec
 
 from libs.common.bus import Bus
+from libs.common.contracts.base import EVENTS_STREAM
+from libs.common.contracts.usage import USED, Usage
+from libs.common.settings.bus import BusSettings
 from libs.common.settings.load import Loaded, load
 from tests.support.provider import KEY, Provider, running
 from tests.support.servers import Server, free_port
@@ -117,6 +120,19 @@ class Place:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"the gateway is not ready; see {self.folder}: {last}")
                 await asyncio.sleep(0.05)
+
+    async def rows(self, count: int, seconds: float = 10.0) -> list[Usage]:
+        """Every usage row of the journal, once there are so many; waits for them."""
+        bus = await Bus.connect(BusSettings(url=self.nats.url), "test")
+        try:
+            deadline = time.monotonic() + seconds
+            while True:
+                found = await _journal(bus)
+                if len(found) >= count or time.monotonic() > deadline:
+                    return found
+                await asyncio.sleep(0.05)
+        finally:
+            await bus.close()
 
     async def booked(self, micro: int, key: str = "admin", seconds: float = 20.0) -> int:
         """Wait until analytics has booked an amount; returns what it has booked at last."""
@@ -257,6 +273,17 @@ async def _service(name: str, loaded: Loaded) -> AsyncIterator[None]:
                 await bus.stop_serving()
     finally:
         await bus.close()
+
+
+async def _journal(bus: Bus) -> list[Usage]:
+    js = bus.client.jetstream()
+    state = (await js.stream_info(EVENTS_STREAM)).state
+    rows = []
+    for number in range(state.first_seq, state.last_seq + 1):
+        message = await js.get_msg(EVENTS_STREAM, number)
+        if message.subject == USED.subject and message.data:
+            rows.append(msgspec.json.decode(message.data, type=Usage))
+    return rows
 
 
 def _placed(
