@@ -26,6 +26,7 @@ def banner(url: str, loaded: Loaded, health: bytes) -> str:
             f"  key        {key}  ({about_key})",
             f"  dashboard  {url}/dashboard",
             f"  providers  {providers(decoded(health))}",
+            *(f"  notice     {notice}" for notice in _list(decoded(health).get("notices"))),
             "",
             "Try it:",
             f"  ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={key} claude",

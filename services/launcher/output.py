@@ -1,24 +1,39 @@
 """The terminal: one prefixed, coloured line per line of a child."""
 
 import os
+import re
 import sys
 from typing import TextIO
 
 COLOURS = {"gateway": 36, "router": 35, "pii": 33, "ledger": 32, "analytics": 34}
 GREY, BOLD = 90, 1
+INFORMATION = re.compile(r'│ \d\d:\d\d:\d\d [DI] |"level": "(debug|info)"')
 WIDTH = max(map(len, COLOURS))
 
 
 class Output:
-    """Writes whole lines, so that children never mix within one."""
+    """Writes whole lines, so that children never mix within one. With `hold`, what children
+    say at their start is kept back: it matters only if the start fails."""
 
-    def __init__(self, stream: TextIO = sys.stdout) -> None:
+    def __init__(self, stream: TextIO = sys.stdout, hold: bool = False) -> None:
         self._stream = stream
+        self._held: list[str] | None = [] if hold else None
         self.coloured = stream.isatty() and "NO_COLOR" not in os.environ
 
     def say(self, name: str, line: str) -> None:
         """A line of a child, behind its name."""
-        self.write(f"{self.paint(name.ljust(WIDTH), COLOURS.get(name, GREY))} │ {line}")
+        text = f"{self.paint(name.ljust(WIDTH), COLOURS.get(name, GREY))} │ {line}"
+        if self._held is None:
+            self.write(text)
+        else:
+            self._held.append(text)
+
+    def stop_holding(self, show: bool) -> None:
+        """From now on children are heard; `show` all they said before, or only what warns."""
+        held, self._held = self._held or [], None
+        for text in held:
+            if show or not INFORMATION.search(text):
+                self.write(text)
 
     def write(self, text: str) -> None:
         """Our own words. A terminal that has gone away is no reason to fail."""

@@ -1,6 +1,7 @@
 """Ports: is one free, and if not, who holds it."""
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,12 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 def first_free(port: int) -> int:
     """This port or the next one above that nobody holds."""
     return next(p for p in range(port, 65536) if is_free(p))
+
+
+def own_range(number: int) -> int:
+    """A free port in a range that no other launcher of this machine looks into; below those
+    that the system hands out for outgoing connections."""
+    return first_free(20_000 + os.getpid() % 1000 * 10 + number)
 
 
 def holder(port: int) -> str:

@@ -20,7 +20,6 @@ from services.launcher.output import BOLD, GREY, Output
 
 # name → wave of the stop: who asks others stops before them.
 SERVICES = {"ledger": 1, "router": 1, "pii": 1, "analytics": 2, "gateway": 0}
-PROBE_PORT = 8100
 READY_SECONDS = 90.0
 STORE_SECONDS = 30.0
 RESTARTS, WITHIN_SECONDS = 5, 60.0
@@ -51,6 +50,7 @@ class Up:
         except StartFailed as error:
             self._fault = str(error)
         finally:
+            self._output.stop_holding(show=bool(self._fault))
             starting.cancel()
             await self._stop_all()
         if self._fault:
@@ -61,12 +61,11 @@ class Up:
     async def _start(self) -> None:
         began = time.monotonic()
         environment = await self._start_stores()
-        services = [self._service(name, environment) for name in SERVICES]
-        for part in services:
-            await self._launch(part)
-        names = ", ".join(part.name for part in services)
-        self._output.write(self._output.paint(f"starting {names} …", GREY))
+        self._output.write(self._output.paint(f"starting {', '.join(SERVICES)} …", GREY))
+        for name in SERVICES:
+            await self._launch(self._service(name, environment))
         await self._all_ready(self._children, READY_SECONDS)
+        self._output.stop_holding(show=False)
         took = f"ready in {time.monotonic() - began:.1f} s"
         self._output.write(self._output.paint(took, GREY))
         await self._greet()
@@ -104,7 +103,7 @@ class Up:
         if name == "gateway":
             ready: Ready = self._gateway_ready
         else:
-            port = ports.first_free(PROBE_PORT + 1 + list(SERVICES).index(name))
+            port = ports.own_range(list(SERVICES).index(name))
             own |= {"MODELMUXER_PROBE_PORT": str(port), "MODELMUXER_PROBE_HOST": "127.0.0.1"}
             ready = partial(_answers, port)
         # -P: the folder we are started in may hold a `services` of its own.
@@ -215,4 +214,5 @@ def run_up(loaded: Loaded) -> int:
             f"stop it, or take another: modelmuxer up --port {ports.first_free(gateway.port + 1)}"
         )
     with place.claim(loaded.settings.data) as lock:
-        return asyncio.run(Up(loaded, Output(), lock).run())
+        output = Output(hold=not loaded.settings.debug)
+        return asyncio.run(Up(loaded, output, lock).run())

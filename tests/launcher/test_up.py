@@ -1,0 +1,148 @@
+"""The whole product as a user starts it: `modelmuxer up`, the shipped defaults, no keys."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.launcher.banner import DEVELOPMENT_KEY, PROMPTS
+from tests.launcher.test_children import alive
+from tests.support.servers import free_port
+
+pytestmark = pytest.mark.slow
+PROVIDER_NAMES = ("ANTHROPIC", "OPENAI", "GEMINI", "GOOGLE", "MISTRAL", "API_KEYS", "MODELMUXER")
+
+
+class Launched:
+    """One `modelmuxer up` in a folder, with its terminal in a file."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.url = folder, f"http://127.0.0.1:{port}"
+        self.log = folder / "terminal"
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(PROVIDER_NAMES)}
+        with self.log.open("w") as terminal:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "services", "up", "--port", str(port)],
+                cwd=folder,
+                env=environment,
+                stdout=terminal,
+                stderr=terminal,
+            )
+
+    def wait_for(self, words: str, seconds: float = 60) -> str:
+        deadline = time.monotonic() + seconds
+        while words not in (said := self.log.read_text()):
+            assert self.process.poll() is None, said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.05)
+        return said
+
+    def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        headers = {"x-api-key": DEVELOPMENT_KEY, "content-type": "application/json"}
+        data = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(self.url + path, data, headers)
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return json.load(reply)
+
+    def ask(self, text: str) -> Any:
+        message = {"role": "user", "content": text}
+        body = {"model": "modelmuxer-auto", "max_tokens": 300, "messages": [message]}
+        return self.call("/v1/messages", body)
+
+    def children(self) -> list[int]:
+        argv = ["ps", "-eo", "pid=,ppid="]
+        rows = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+        pairs = [tuple(map(int, row.split())) for row in rows]
+        return [pid for pid, parent in pairs if parent == self.process.pid]
+
+    def stop(self, sign: int = signal.SIGINT) -> int:
+        self.process.send_signal(sign)
+        return self.process.wait(30)
+
+
+@contextlib.contextmanager
+def launched(folder: Path, port: int = 0) -> Iterator[Launched]:
+    up = Launched(folder, port or free_port())
+    try:
+        up.wait_for("Ctrl-C stops it")
+        yield up
+    finally:
+        if up.process.poll() is None:
+            up.stop()
+
+
+def test_three_prompts_reach_three_models_and_each_is_told_in_one_line(tmp_path: Path) -> None:
+    with launched(tmp_path) as up:
+        models = {up.ask(prompt)["model"] for prompt in PROMPTS}
+    lines = [line for line in up.log.read_text().splitlines() if "modelmuxer-auto → " in line]
+    assert len(models) == 3
+    assert len(lines) == 3
+    assert all("$" in line and "saved" in line for line in lines)
+
+
+def test_ctrl_c_stops_everything_and_leaves_with_zero(tmp_path: Path) -> None:
+    with launched(tmp_path) as up:
+        children = up.children()
+        assert up.stop() == 0
+    assert len(children) >= 7
+    assert not [pid for pid in children if alive(pid)]
+
+
+def test_a_restart_finds_yesterdays_costs_and_budgets(tmp_path: Path) -> None:
+    budget = {"budget_type": "daily", "budget_limit": 5.0, "alert_thresholds": [50, 80, 95]}
+    with launched(tmp_path) as up:
+        up.call("/v1/analytics/budgets", budget)
+        up.ask(PROMPTS[1])
+        up.stop()
+    with launched(tmp_path) as up:
+        budgets = up.call("/v1/analytics/budgets")["budgets"]
+        costs = up.call("/v1/analytics/costs?days=7")
+    assert [float(b["limit"]) for b in budgets] == [5.0]
+    assert costs["requests"] == 1
+
+
+def test_a_killed_launcher_leaves_no_orphan_and_does_not_block_the_next(tmp_path: Path) -> None:
+    port = free_port()
+    with launched(tmp_path, port) as up:
+        children = up.children()
+        up.stop(signal.SIGKILL)
+    with launched(tmp_path, port) as again:
+        assert not [pid for pid in children if alive(pid)]
+        assert again.ask(PROMPTS[0])["content"]
+
+
+@pytest.mark.parametrize("name", ["ledger", "analytics", "nats", "redis"])
+def test_a_part_that_dies_is_started_again_and_nothing_is_lost(tmp_path: Path, name: str) -> None:
+    with launched(tmp_path) as up:
+        up.ask(PROMPTS[1])
+        os.kill(victim(up, name), signal.SIGKILL)
+        up.wait_for("starting it again")
+        wait_until_booked(up)
+        assert up.ask(PROMPTS[0])["content"]
+
+
+def victim(up: Launched, name: str) -> int:
+    for pid in up.children():
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        if f"services {name}" in command or f"{name}-server" in command:
+            return pid
+    raise AssertionError(f"no child {name}")
+
+
+def wait_until_booked(up: Launched) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if up.call("/v1/analytics/costs?days=7")["requests"] == 1:
+                return
+        time.sleep(0.2)
+    raise AssertionError(up.log.read_text())
