@@ -16,6 +16,7 @@ import msgspec
 from libs.common.contracts.routing import Decision
 from libs.common.contracts.spending import Alert, Audit
 from libs.common.contracts.usage import Usage
+from services.analytics import guesses
 from services.analytics.rows import Row, alert_row, decision_row, usage_row
 from services.analytics.store import BadRow, Store
 
@@ -30,9 +31,11 @@ SUMS = """requests, attempts, errors, refused, cached, unpriced, simulated, pii,
 
 HOURS = f"""
 INSERT INTO usage_hourly (hour, {DIMENSIONS}, key_name, {SUMS}, version)
+WITH outcome = 'reconciled' AND error = 'corrected' AS corrected
 SELECT toStartOfHour(at) AS hour, {DIMENSIONS}, any(u.key_name),
-    countIf(attempt <= 1), count(), countIf(outcome = 'error'), countIf(outcome = 'refused'),
-    countIf(outcome = 'cached'), countIf(u.unpriced), countIf(u.simulated),
+    countIf(attempt <= 1 AND NOT corrected), countIf(NOT corrected),
+    countIf(outcome = 'error'), countIf(outcome = 'refused'), countIf(outcome = 'cached'),
+    countIf(u.unpriced), countIf(u.simulated),
     sum(arraySum(mapValues(u.pii))),
     sum(u.input), sum(u.cache_read), sum(u.cache_write_5m), sum(u.cache_write_1h),
     sum(u.output), sum(u.reasoning), sum(u.web_searches),
@@ -69,25 +72,36 @@ class Writer:
 
     async def take(self, events: Sequence[object]) -> None:
         """Write a batch of mixed kinds. Raises Unavailable if the store is away."""
-        used = [event for event in events if isinstance(event, Usage)]
-        await self._rows("usage", used, usage_row)
-        await roll_up(self._store, {e.principal.org for e in used}, [e.at for e in used])
-        await self._rows("decisions", _of(events, Decision), decision_row)
-        await self._rows("alerts", _of(events, Alert), alert_row)
+        await self._used(await self._fit(_of(events, Usage), usage_row))
+        await self._insert("decisions", await self._fit(_of(events, Decision), decision_row))
+        await self._insert("alerts", await self._fit(_of(events, Alert), alert_row))
         await self._append(_of(events, Audit))
 
-    async def _rows(self, table: str, events: list[E], row_of: Callable[[E], Row]) -> None:
+    async def _used(self, pairs: list[tuple[Usage, Row]]) -> None:
+        used = [event for event, _ in pairs]
+        await guesses.remember(self._store, used)
+        await self._insert("usage", pairs)
+        corrected = await guesses.correct(self._store, used)
+        await roll_up(
+            self._store,
+            {event.principal.org for event in used} | {org for org, _ in corrected},
+            [event.at for event in used] + [at for _, at in corrected],
+        )
+
+    async def _fit(self, events: list[E], row_of: Callable[[E], Row]) -> list[tuple[E, Row]]:
+        """The events with their rows, but for those that no column can hold."""
         pairs = []
         for event in events:
             try:
                 pairs.append((event, row_of(event)))
             except ValueError as error:
                 await self._bury(event, str(error))
-        if pairs:
-            await self._insert(table, pairs)
+        return pairs
 
     async def _insert(self, table: str, pairs: list[tuple[E, Row]]) -> None:
         """Insert them all; if a value among them is refused, halve until it stands alone."""
+        if not pairs:
+            return
         lines = msgspec.json.Encoder().encode_lines([row for _, row in pairs])
         try:
             await self._store.insert(table, lines)

@@ -13,8 +13,11 @@ import msgspec
 import pytest
 
 from libs.common.bus import Bus
+from libs.common.contracts.base import Event
 from libs.common.contracts.identity import Principal
 from libs.common.contracts.reports import REPORT, Answer, Report
+from libs.common.contracts.routing import Candidate, Decision, Features, Plan, Rejected
+from libs.common.contracts.spending import Alert, Budget
 from libs.common.contracts.usage import USED, Tokens, Usage
 from libs.common.settings import Settings
 from libs.common.settings.analytics import AnalyticsSettings
@@ -99,6 +102,36 @@ def usage(number: int = 1, who: Principal = ALICE, **fields: Any) -> Usage:
         "first_token": 0.3,
     }
     return Usage(**(given | fields))
+
+
+def decision(number: int = 1, who: Principal = ALICE) -> Decision:
+    plan = Plan(
+        decision_id=f"dec_{number}",
+        candidates=(
+            Candidate(deployment="a", provider="a", model="small", dialect="a", estimate=1),
+        ),
+        reason="simple",
+        rejected=(Rejected(model="tiny", why="too small"),),
+    )
+    return Decision(
+        decision_id=f"dec_{number}",
+        request_id=f"req_{number:06d}",
+        at=time.time(),
+        principal=who,
+        features=Features(model="claude-opus-5"),
+        plan=plan,
+    )
+
+
+def alert() -> Alert:
+    budget = Budget(id="b", scope="key", scope_id="key_alice", window="daily", limit=5_000_000)
+    return Alert(
+        id="al", at=time.time(), budget=budget, threshold=80.0, spent=4_000_000, window_start=0.0
+    )
+
+
+async def publish(bus: Bus, event: Event[Any], body: object) -> None:
+    await bus.client.jetstream().publish(event.subject, msgspec.json.encode(body))
 
 
 async def tell(bus: Bus, *events: Usage, repeat: str = "") -> None:

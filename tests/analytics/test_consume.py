@@ -1,11 +1,26 @@
 """From the journal into ClickHouse: once per event, whatever is delivered how often."""
 
+import asyncio
 import time
 
 import pytest
 
 from libs.common.bus import Bus
-from tests.analytics.conftest import ALICE, BOB, booked, report, tell, usage
+from libs.common.contracts.routing import DECIDED
+from libs.common.contracts.spending import ALERTED
+from libs.common.contracts.usage import USED
+from services.analytics.dead import Burial, listed, one, replay
+from tests.analytics.conftest import (
+    ALICE,
+    BOB,
+    alert,
+    booked,
+    decision,
+    publish,
+    report,
+    tell,
+    usage,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -43,3 +58,50 @@ async def test_a_key_sees_its_own_and_an_administrator_all(bus: Bus, service: No
     await booked(bus, 2)
     assert (await report(bus, "costs", ALICE))["total_cost"] == "0.001000"
     assert (await report(bus, "costs", BOB))["total_cost"] == "0.007000"
+
+
+async def test_a_poisonous_event_is_put_aside_and_the_rest_is_taken(
+    bus: Bus, service: None
+) -> None:
+    js = bus.client.jetstream()
+    await js.publish(USED.subject, b'{"request_id": 7}')
+    await tell(bus, usage(1), usage(2, at=1e30), usage(3, cost=2**62), usage(4))
+    await booked(bus, 2)
+    dead = [found async for found in listed(bus.client)]
+    assert [(found.subject, found.consumer) for found in dead] == [("usage.v1", "analytics")] * 3
+    assert "request_id" in dead[0].why
+    assert {found.why.partition(":")[0] for found in dead[1:]} == {"at", "cost"}
+
+
+async def test_a_dead_event_can_be_replayed(bus: Bus, service: None) -> None:
+    await Burial(bus, "analytics").bury(usage(1), "it was a bad day")
+    (dead,) = [found async for found in listed(bus.client)]
+    await replay(bus.client, await one(bus.client, dead.seq))
+    await booked(bus, 1)
+    assert [found async for found in listed(bus.client)] == []
+
+
+@pytest.mark.parametrize("first", ["guess", "figure"])
+async def test_a_guess_gives_way_to_the_figure(bus: Bus, service: None, first: str) -> None:
+    guess = usage(1, outcome="reconciled", cost=9000, at=time.time() - 7200, model="guessed")
+    events = [guess, usage(1)] if first == "guess" else [usage(1), guess]
+    for event in events:
+        await tell(bus, event, repeat=first + event.outcome)
+        await asyncio.sleep(0.4)
+    await tell(bus, guess, repeat=".again")
+    await tell(bus, usage(2))
+    await booked(bus, 2)
+    found = await report(bus, "costs")
+    assert (found["total_cost"], found["attempts"], found["requests"]) == ("0.002000", 2, 2)
+
+
+async def test_decisions_and_alerts_are_kept(bus: Bus, service: None) -> None:
+    await publish(bus, DECIDED, decision(1))
+    await publish(bus, ALERTED, alert())
+    await tell(bus, usage(1))
+    await booked(bus, 1)
+    trail = await report(bus, "request", id="req_000001")
+    assert trail["decisions"][0]["rejected"][0]["why"] == "too small"
+    assert (await report(bus, "alerts"))["rows"][0]["threshold"] == 80.0
+    assert (await report(bus, "decisions", ALICE))["rows"][0]["reason"] == "simple"
+    assert (await report(bus, "decisions", BOB))["rows"] == []

@@ -16,7 +16,9 @@ SUMS = (
     "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning",
     "web_searches", "cost", "list_cost", "baseline_cost", "saved",
 )  # fmt: skip
-FROM_ROWS = """attempt <= 1 AS requests, 1 AS attempts, outcome = 'error' AS errors,
+FROM_ROWS = """if(attempt <= 1, attempts, 0) AS requests,
+    toInt64(NOT (outcome = 'reconciled' AND error = 'corrected')) AS attempts,
+    outcome = 'error' AS errors,
     outcome = 'refused' AS refused, outcome = 'cached' AS cached,
     toInt64(u.unpriced) AS unpriced, toInt64(u.simulated) AS simulated,
     toInt64(arraySum(mapValues(u.pii))) AS pii,
