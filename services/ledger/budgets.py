@@ -20,6 +20,7 @@ from libs.common.contracts.spending import (
 from libs.common.errors import Forbidden, InvalidRequest, NotFound
 from libs.common.money import MAX_USD, MICRO, usd_short
 from services.ledger import names
+from services.ledger.audit import Auditor
 from services.ledger.register import BudgetWord, Register
 from services.ledger.store import AWAY, Store, away
 from services.ledger.windows import LETTERS, window_end, window_start
@@ -33,9 +34,14 @@ class BudgetDesk:
     """The operations on budgets."""
 
     def __init__(
-        self, register: Register, store: Store, clock: Callable[[], float] = time.time
+        self,
+        register: Register,
+        store: Store,
+        auditor: Auditor,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._register, self._store, self._now = register, store, clock
+        self._register, self._store = register, store
+        self._auditor, self._now = auditor, clock
 
     async def put(self, ask: SetBudget) -> BudgetState:
         check(ask)
@@ -45,6 +51,7 @@ class BudgetDesk:
             before = (await self._read(ask.principal.org, [id]))[:1]
             budget = allowed(ask, scope_id, id, before[0] if before else None, self._now())
             await self._register.write(BudgetWord(budget=budget))
+            self._auditor.note(ask.principal, "budget.set", id, limit=usd_short(budget.limit))
             return (await self._states([budget]))[0]
         except AWAY as error:
             raise away(error) from error
@@ -69,6 +76,7 @@ class BudgetDesk:
             if mine[0].owner == "admin" and not ask.principal.admin:
                 raise Forbidden("this budget was set by an administrator; only they may delete it")
             await self._register.write(BudgetWord(budget=mine[0], deleted=True))
+            self._auditor.note(ask.principal, "budget.deleted", mine[0].id)
         except AWAY as error:
             raise away(error) from error
         return Done()
@@ -137,8 +145,7 @@ def scope_id_of(principal: Principal, scope: Scope, given: str) -> str:
             if not given:
                 raise InvalidRequest("scope_id: name the run (its session id)")
             whole = "/" in given and principal.admin
-            run = msgspec.structs.replace(principal, run=given)
-            return given if whole else names.run_id(run)
+            return given if whole else names.run_of(principal.key_id, given)
     if not given:
         raise InvalidRequest(f"scope_id: name the {scope}")
     return given

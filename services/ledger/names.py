@@ -29,10 +29,13 @@ def tenant(org: str, *parts: str) -> str:
 
 def run_id(principal: Principal) -> str:
     """A run belongs to its key: the same id under another key is another run."""
-    run = principal.run
+    return run_of(principal.key_id, principal.run)
+
+
+def run_of(key_id: str, run: str) -> str:
     if len(run) > LONGEST_RUN:
         run = hashlib.sha256(run.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{principal.key_id}/{run}"
+    return f"{key_id}/{run}"
 
 
 def scopes(principal: Principal) -> list[tuple[Scope, str]]:

@@ -6,6 +6,7 @@ every replica another in memory, which decides what is allowed while Redis is aw
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -42,6 +43,7 @@ class PauseWord(Struct, frozen=True, kw_only=True, tag="pause"):
 
 
 Word = BudgetWord | KeyWord | LimitWord | PauseWord
+W = TypeVar("W", BudgetWord, KeyWord, LimitWord, PauseWord)
 
 
 class Register:
@@ -73,7 +75,7 @@ class Register:
         for place, word in list(self._words.values()):
             await self._apply(word, place)
 
-    def words(self, kind: type[Word]) -> list[Word]:
+    def words(self, kind: type[W]) -> list[W]:
         return [word for _, word in self._words.values() if isinstance(word, kind)]
 
     def orgs(self) -> set[str]:
