@@ -1,5 +1,5 @@
-"""PII: answers which spans of a text are personal data or secrets. It never sees a placeholder
-key and never sends a value back."""
+"""PII: answers which spans of a text are personal data or secrets. It never sees the key that
+makes placeholders, and it never sends a value back."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -7,13 +7,24 @@ from msgspec import Struct, field
 Action = Literal["mask", "block", "allow", "report"]
 
 
+class PiiLists(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The lists of one tenant, on top of the general ones."""
+
+    allow: list[str] = []
+    deny: list[str] = []
+
+
 class PiiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`entities` sets the action per type (default: mask). `allow` lists values that are never
-    masked, `deny` values that always are."""
+    masked (`@acme.com`: the addresses of a domain), `deny` values that always are (`TYPE:value`,
+    or a value alone); `orgs` adds a tenant's own. `model` names a spaCy package, a folder that
+    holds one, or `gliner:FOLDER`: it finds names in prose. `workers` are processes; 0 scans in a
+    thread beside the loop."""
 
     entities: dict[str, Action] = field(default_factory=dict)
     allow: list[str] = []
     deny: list[str] = []
+    orgs: dict[str, PiiLists] = field(default_factory=dict)
     scope: Literal["tenant", "conversation"] = "tenant"
     output: Literal["off", "mask", "block"] = "off"
     model: str = ""

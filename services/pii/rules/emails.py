@@ -15,8 +15,13 @@ RESERVED_DOMAIN = re.compile(
     r"(?:^|\.)(?:example|test|invalid|localhost|local|internal|localdomain)$"
     r"|(?:^|\.)example\.(?:com|org|net|edu)$|(?:^|\.)(?:domain|yourdomain|mydomain)\.com$"
     r"|(?:^|\.)(?:users\.)?noreply\.github\.com$|^(?:email|test|foo|bar)\.com$"
+    r"|\.gserviceaccount\.com$"
 )
-RESERVED_LOCAL = re.compile(r"^(?:no-?reply|do-?not-?reply|git|hg|mailer-daemon|postmaster)$")
+RESERVED_LOCAL = re.compile(
+    r"(?:.*[._+-])?(?:no-?reply|do-?not-?reply)|git|hg|svn|mailer-daemon|postmaster"
+    r"|(?:test|your|my|some)?[._-]?(?:user|username|name|email|e-mail|address)[0-9]?|you|foo|bar|baz"
+    r"|someone|somebody|nobody|test[0-9]{0,2}|a|x|xx|xxx"
+)
 
 
 def find(text: Text) -> Iterator[Hit]:
@@ -38,7 +43,7 @@ def _around(text: str, at: int) -> Hit | None:
     if start == at or end == 0:
         return None
     local, host = text[start:at].lower(), domain[0][:end].lower()
-    if RESERVED_DOMAIN.search(host) or RESERVED_LOCAL.match(local):
+    if RESERVED_DOMAIN.search(host) or RESERVED_LOCAL.fullmatch(local):
         return None
     return Hit(start, at + 1 + end, "EMAIL", 1.0, "an @ between a local part and a public domain")
 

@@ -1,0 +1,85 @@
+"""Internet addresses of machines on the public internet. Private, reserved and well-known ones,
+versions and object identifiers are not personal."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from services.pii.rules.hit import Hit, Text
+
+V4 = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![\w]|[.-][0-9])")
+V6 = re.compile(r"[23][0-9a-fA-F]{3}:[0-9a-fA-F:]{2,34}(?![\w:])")
+VERSION = re.compile(
+    r"(?:vers(?:ion)?s?|release|\brev|build|firmware|driver|\bv|oid|[a-z+]/|[=<>~^!]=\s?|[<>~^])[\"':=\s(]{0,4}$"
+)
+NAMED = re.compile(
+    r"(?:\bip|addr(?:ess)?|host|client|remote|from|peer|src|source|dst|inet|server)[\w-]{0,8}[\"':=\s(\[]{1,4}$"
+)
+# The numbers of a drawing run together: `2.83-2.12 3.51.98.32 2.03.5`.
+FLOATS = re.compile(r"\.[0-9]+[ ,-]$")
+NUMBER = re.compile(r"[ ,-]{1,2}-?[0-9]*\.[0-9]")
+# Resolvers that everyone writes into examples, and test addresses of well-known APIs.
+WELL_KNOWN = frozenset(
+    [
+        "8.8.8.8",
+        "8.8.4.4",
+        "1.1.1.1",
+        "1.0.0.1",
+        "9.9.9.9",
+        "208.67.222.222",
+        "208.67.220.220",
+        "1.2.3.4",
+        "5.6.7.8",
+        "4.4.4.4",
+        "2.2.2.2",
+        "3.3.3.3",
+        "4.3.2.1",
+        "2606:4700:4700::1111",
+        "2001:4860:4860::8888",
+        "2001:4860:4860::8844",
+    ]
+)
+
+
+def find(text: Text) -> Iterator[Hit]:
+    for match in V4.finditer(text.text):
+        if _is_public(match[0]) and _stands_alone(text, match) and not _is_version(text, match):
+            yield Hit(match.start(), match.end(), "IP", 0.95, "a public IPv4 address")
+    for match in V6.finditer(text.text):
+        if (
+            match[0].count(":") >= 3
+            and _is_public(match[0].rstrip(":"))
+            and _stands_alone(text, match)
+        ):
+            yield Hit(
+                match.start(),
+                match.start() + len(match[0].rstrip(":")),
+                "IP",
+                0.95,
+                "a public IPv6 address",
+            )
+
+
+def _is_public(value: str) -> bool:
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return address.is_global and not address.is_multicast and str(address) not in WELL_KNOWN
+
+
+def _stands_alone(text: Text, match: "re.Match[str]") -> bool:
+    before = text.text[max(0, match.start() - 1) : match.start()]
+    return not (before.isalnum() or before in ("_", ".", ":", "-", "+"))
+
+
+def _is_version(text: Text, match: "re.Match[str]") -> bool:
+    before = text.before(match.start(), 24)
+    if NAMED.search(before):
+        return False
+    if before.endswith("//"):
+        return False
+    if FLOATS.search(before) or NUMBER.match(text.text, match.end()):
+        return True
+    small = sum(len(part) == 1 for part in match[0].split("."))
+    return small >= 2 or VERSION.search(before) is not None or match[0].endswith((".0.0", ".0"))

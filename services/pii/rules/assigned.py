@@ -1,0 +1,146 @@
+"""Secrets by the name they are given: `DB_PASSWORD=…`, `"client_secret": "…"`, `--token …`.
+
+The name says that a secret may follow; the value must then look like one. Most of what follows
+such names in source code are references, types, messages and fillers.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from services.pii.rules import names, values
+from services.pii.rules.hit import Hit, Text
+
+# What may stand between a name and its value, by the syntaxes that have one.
+ASSIGNS = re.compile(
+    r"""\\?["'`\])]{0,3}                                    # the end of a quoted or indexed name
+    (?:
+      \s{0,12}(?:=>|:=|\?=|={1,2}|:)\s{0,12}                # assignment, mapping
+    | \s?:\s?[A-Za-z_][\w\[\], .|?]{0,40}=\s{0,4}           # a typed declaration
+    | \s{0,4},\s{0,4}(?=\\?["'])                            # two arguments
+    | \((?=["'`])                                           # one argument
+    | >(?=[^<>\s]{6,300}</)                                 # an XML element
+    | \s{1,4}(?:value|default|content)\s?=\s?(?=["'])       # an XML attribute
+    | \s{0,4}[,{]?\s{0,12}["']?(?:value|default)["']?\s{0,4}[:=]\s{0,4}  # name and value apart
+    | \s(?:is|was|are|ist|lautet|war|est|es|é|era)\s{1,2}:?\s?           # prose
+    )""",
+    re.VERBOSE,
+)
+BLANK = re.compile(r"[ \t=]{1,4}")
+BEFORE_QUOTE = re.compile(r"\s{1,4}(?=\\?['\"])")
+QUOTED = re.compile(r"""\\?(["'`])((?:(?!\1)[^\r\n\\]|\\(?!\1).){4,500}?)\\?\1""")
+BARE = re.compile(r"[^\s\"'`<>\\]{4,500}")
+SCHEME = re.compile(r"(?:bearer|basic|token|apikey|digest)[ :]{1,2}", re.IGNORECASE)
+# A line of an environment file, or of a shell, a Dockerfile or a file viewer that shows one.
+ENV_LINE = re.compile(r"(?:^|\n)[\w \t:|→+>$#-]{0,24}?[A-Z][A-Z0-9_]{2,60}$")
+FLAG = re.compile(r"(?:^|\s)--?[a-z][a-z0-9-]{0,30}$")
+COMMANDS = re.compile(
+    r"""\b(?:mysql|mysqldump|mysqladmin|mariadb)\b[^\n|;]{0,120}?\s-p([^\s'"]{6,128})
+    | \b(?:redis-cli|mosquitto_(?:pub|sub))\b[^\n|;]{0,120}?\s-[aP]\s([^\s'"]{6,128})
+    | \s(?:-u|--user|--proxy-user|--creds)[\s=]["']?[\w.@+-]{1,64}:([^\s"']{6,128})
+    | \bsshpass\s-p\s?["']?([^\s'"]{6,128})
+    | \bidentified\sby\s["']([^\s'"]{6,128})
+    | \blogin\s\S{1,80}\s+password\s+(\S{6,128})""",
+    re.VERBOSE | re.IGNORECASE,
+)
+COMMAND_WORDS = ("mysql", "mariadb", "redis-cli", "mosquitto", " -u", "--user", "--creds",
+                 "--proxy-user", "sshpass", "identified by", "login ")  # fmt: skip
+
+
+class Value(NamedTuple):
+    start: int
+    end: int
+    quoted: bool
+    env: bool = False
+
+
+def find(text: Text) -> Iterator[Hit]:
+    done = 0
+    for name in names.find(text.lower):
+        if name.start < done:
+            continue
+        value = _given(text, name)
+        if value:
+            done = value.end
+            why = f"the value given to a name with {name.stem!r} in it"
+            yield Hit(value.start, value.end, "SECRET", 0.9, why)
+    yield from _in_commands(text)
+
+
+def _given(text: Text, name: names.Name) -> Value | None:
+    """The secret that this name is given, if it is given one."""
+    after = _value_starts(text, name)
+    if after is None:
+        return None
+    value = _read(text, name, after)
+    if value is None:
+        return None
+    written = text.text[value.start : value.end]
+    if not value.quoted and values.is_code(written) and not value.env:
+        return None
+    return value if values.is_secret(written, weak=name.weak, env=value.env) else None
+
+
+def _value_starts(text: Text, name: names.Name) -> int | None:
+    match = ASSIGNS.match(text.text, name.end)
+    if match is None and name.weak:
+        match = BEFORE_QUOTE.match(text.text, name.end)
+    if match is None and _takes_blank(text, name):
+        match = BLANK.match(text.text, name.end)
+    return match.end() if match else None
+
+
+def _takes_blank(text: Text, name: names.Name) -> bool:
+    """`--password x`, `Bearer x`, `ENV API_TOKEN x`."""
+    if name.stem == "bearer":
+        return True
+    line = text.text[max(0, name.start - 48) : name.end]
+    return FLAG.search(line) is not None or bool(
+        re.search(r"(?:^|\n)\s{0,8}(?:ENV|ARG|setx?|setenv|set -[gUx]{1,3})\s+[A-Z0-9_]+$", line)
+    )
+
+
+def _read(text: Text, name: names.Name, at: int) -> Value | None:
+    scheme = SCHEME.match(text.text, at)
+    if scheme:
+        at = scheme.end()
+    quoted = QUOTED.match(text.text, at)
+    if quoted:
+        inner = SCHEME.match(quoted[2])
+        start = quoted.start(2) + (inner.end() if inner else 0)
+        return Value(start, quoted.end(2), True)
+    bare = BARE.match(text.text, at)
+    if bare is None:
+        return None
+    env = _is_env_line(text, name)
+    return Value(at, at + len(_trimmed(text, bare, env)), False, env)
+
+
+def _trimmed(text: Text, bare: "re.Match[str]", env: bool) -> str:
+    """A bare value without the punctuation of what it stands in."""
+    value = bare[0]
+    if env:
+        return value
+    for stop in (",", ";", "&", "|"):
+        head = value.split(stop)[0]
+        value = head if len(head) >= 6 else value
+    value = value.rstrip(",;)]}")
+    ends_sentence = text.text[bare.end() : bare.end() + 1] in (" ", "", "\n")
+    return value.rstrip(".,:") if ends_sentence else value
+
+
+def _is_env_line(text: Text, name: names.Name) -> bool:
+    """`NAME=value` at the start of a line, as files of settings have it."""
+    start = text.text.rfind("\n", max(0, name.start - 90), name.start)
+    equals = text.text.find("=", name.end, name.end + 40)
+    line = text.text[max(start, 0, name.start - 90) : equals] if equals != -1 else ""
+    return ENV_LINE.search(line) is not None
+
+
+def _in_commands(text: Text) -> Iterator[Hit]:
+    if not any(word in text.lower for word in COMMAND_WORDS):
+        return
+    for match in COMMANDS.finditer(text.text):
+        group = match.lastindex or 0
+        if values.is_secret(match[group], weak=True, env=True):
+            yield Hit(match.start(group), match.end(group), "SECRET", 0.9, "a password argument")

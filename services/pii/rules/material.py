@@ -1,0 +1,105 @@
+"""Secrets in formats of their own: private keys, web tokens, passwords in URLs, dotted keys."""
+
+import re
+from collections.abc import Iterator
+
+from services.pii.rules import shape
+from services.pii.rules.dummies import is_filler, stands_for_one
+from services.pii.rules.hit import Hit, Text
+from services.pii.rules.vendors import DOTTED
+
+BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+END = re.compile(r"-----END (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+MAX_PEM = 16_384
+BODY = re.compile(r"(?:[A-Za-z0-9+/=:, -]|\\[nr]|[\r\n\t]|\\\\n|[\"'])*")
+LEAST_BODY = 64
+JWT = re.compile(
+    r"eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{0,8000}\.[A-Za-z0-9_-]{8,2000}(?:\.[A-Za-z0-9_-]{1,4000}\.[A-Za-z0-9_-]{8,100})?"
+)
+LOGIN = re.compile(
+    r"[^\s/:@\"'<>`\\]{0,80}:([^\s/@\"'<>`\\](?:[^\s\"'<>`/\\]{0,120}[^\s/\"'<>`@\\])?)@(?=[\w.\[$%{-])"
+)
+DOTTED_FORMATS = tuple((v, literal, back, re.compile(p)) for v, literal, back, p in DOTTED)
+
+
+def find(text: Text) -> Iterator[Hit]:
+    yield from _private_keys(text.text)
+    yield from _web_tokens(text.text)
+    yield from _logins(text.text)
+    for vendor, literal, back, pattern in DOTTED_FORMATS:
+        yield from _dotted(text.text, vendor, literal, back, pattern)
+
+
+def _private_keys(text: str) -> Iterator[Hit]:
+    at = text.find("-----BEGIN ")
+    while at != -1:
+        hit = _private_key(text, at)
+        if hit:
+            yield hit
+        at = text.find("-----BEGIN ", hit.end if hit else at + 11)
+
+
+def _private_key(text: str, at: int) -> Hit | None:
+    begin = BEGIN.match(text, at)
+    if begin is None:
+        return None
+    body = BODY.match(text, begin.end(), begin.end() + MAX_PEM)
+    stop = body.end() if body else begin.end()
+    end = END.search(text, max(begin.end(), stop - 40), stop + 60)
+    if end:
+        stop = end.end()
+    # Only the header, as code that parses keys has it, is no key.
+    if stop - begin.end() < LEAST_BODY:
+        return None
+    return Hit(at, stop if end else _last_line(text, at, stop), "SECRET", 1.0, "a private key")
+
+
+def _last_line(text: str, at: int, stop: int) -> int:
+    """A key without its end: up to the last long line."""
+    while stop > at and text[stop - 1] in "\r\n\t -\"',":
+        stop -= 1
+    return stop
+
+
+def _web_tokens(text: str) -> Iterator[Hit]:
+    at = text.find("eyJ")
+    while at != -1:
+        match = JWT.match(text, at)
+        alone = at == 0 or not (text[at - 1].isalnum() or text[at - 1] in "-_")
+        if match and alone and not is_filler(match[0]):
+            yield Hit(at, match.end(), "SECRET", 1.0, "a JSON web token")
+        at = text.find("eyJ", match.end() if match else at + 3)
+
+
+def _logins(text: str) -> Iterator[Hit]:
+    at = text.find("://")
+    while at != -1:
+        match = LOGIN.match(text, at + 3)
+        if match and _is_password(match):
+            yield Hit(match.start(1), match.end(1), "SECRET", 0.95, "the password in a URL")
+        at = text.find("://", at + 3)
+
+
+def _is_password(match: "re.Match[str]") -> bool:
+    value = match[1]
+    user = match[0].partition(":")[0]
+    if (
+        len(value) < 4
+        or value == user
+        or stands_for_one(value)
+        or value.startswith(("$", "%", "{"))
+    ):
+        return False
+    return len(shape.kinds(value)) >= 2 and not value.isupper()
+
+
+def _dotted(
+    text: str, vendor: str, literal: str, back: int, pattern: "re.Pattern[str]"
+) -> Iterator[Hit]:
+    at = text.find(literal)
+    while at != -1:
+        start = max(0, at - back)
+        match = pattern.search(text, start, start + 3000) if back else pattern.match(text, at)
+        if match and match.start() <= at and not is_filler(match[0]):
+            yield Hit(match.start(), match.end(), "SECRET", 1.0, f"the key format of {vendor}")
+        at = text.find(literal, max(at + len(literal), match.end() if match else 0))

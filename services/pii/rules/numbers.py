@@ -1,0 +1,264 @@
+"""Numbers with a checksum or a fixed form: payment cards, bank accounts (IBAN), US SSNs."""
+
+import re
+from collections.abc import Iterator
+
+from services.pii.rules.hit import Hit, Text
+
+CARD = re.compile(
+    r"[2-6][0-9]{3}(?:[0-9]{8,15}|([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|([ -])[0-9]{6}\2[0-9]{4,5})"
+    r"(?![0-9]|[.,][0-9])"
+)
+BRANDS = re.compile(
+    r"4[0-9]{15}(?:[0-9]{3})?|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"
+    r"|3[47][0-9]{13}|6(?:011|5[0-9]{2}|4[4-9][0-9])[0-9]{12}|35(?:2[89]|[3-8][0-9])[0-9]{12}"
+    r"|3(?:0[0-5]|[68][0-9])[0-9]{11}|62[0-9]{14,17}|(?:50|56|57|58|63|67)[0-9]{14}"
+)
+# The numbers that payment providers publish for tests.
+TEST_CARDS = frozenset(
+    [
+        "4111111111111111",
+        "4242424242424242",
+        "4012888888881881",
+        "4000056655665556",
+        "5555555555554444",
+        "5105105105105100",
+        "2223003122003222",
+        "5200828282828210",
+        "378282246310005",
+        "371449635398431",
+        "378734493671000",
+        "6011111111111117",
+        "6011000990139424",
+        "6011000000000004",
+        "30569309025904",
+        "38520000023237",
+        "3056930009020004",
+        "36227206271667",
+        "3530111333300000",
+        "3566002020360505",
+        "6200000000000005",
+        "4000000000000002",
+        "4000002500003155",
+        "4000000000009995",
+        "4000000000000077",
+        "4000000000003220",
+        "5454545454545454",
+        "4917610000000000",
+        "4484070000000000",
+        "6759649826438453",
+        "4222222222222220",
+        "4988438843884305",
+        "4166676667666746",
+        "2222400070000005",
+        "5577000055770004",
+        "4444333322221111",
+        "4000000000000101",
+        "4000000000000069",
+        "4000000000000119",
+        "5200000000000007",
+        "4005519200000004",
+        "4009348888881881",
+        "4012000033330026",
+        "4012000077777777",
+        "4500600000000061",
+        "4000111111111115",
+        "5431111111111111",
+        "1111222233334444",
+    ]
+)
+IBAN = re.compile(r"[A-Z][A-Z][0-9]{2}(?:[ -]?[A-Z0-9]){11,30}")
+IBAN_LENGTHS = {
+    code: int(length)
+    for code, length in (
+        pair.split(":")
+        for pair in [
+            "AD:24",
+            "AE:23",
+            "AL:28",
+            "AT:20",
+            "AZ:28",
+            "BA:20",
+            "BE:16",
+            "BG:22",
+            "BH:22",
+            "BI:27",
+            "BR:29",
+            "BY:28",
+            "CH:21",
+            "CR:22",
+            "CY:28",
+            "CZ:24",
+            "DE:22",
+            "DJ:27",
+            "DK:18",
+            "DO:28",
+            "EE:20",
+            "EG:29",
+            "ES:24",
+            "FI:18",
+            "FK:18",
+            "FO:18",
+            "FR:27",
+            "GB:22",
+            "GE:22",
+            "GI:23",
+            "GL:18",
+            "GR:27",
+            "GT:28",
+            "HR:21",
+            "HU:28",
+            "IE:22",
+            "IL:23",
+            "IQ:23",
+            "IS:26",
+            "IT:27",
+            "JO:30",
+            "KW:30",
+            "KZ:20",
+            "LB:28",
+            "LC:32",
+            "LI:21",
+            "LT:20",
+            "LU:20",
+            "LV:21",
+            "LY:25",
+            "MC:27",
+            "MD:24",
+            "ME:22",
+            "MK:19",
+            "MN:20",
+            "MR:27",
+            "MT:31",
+            "MU:30",
+            "NI:28",
+            "NL:18",
+            "NO:15",
+            "OM:23",
+            "PK:24",
+            "PL:28",
+            "PS:29",
+            "PT:25",
+            "QA:29",
+            "RO:24",
+            "RS:22",
+            "RU:33",
+            "SA:24",
+            "SC:31",
+            "SD:18",
+            "SE:24",
+            "SI:19",
+            "SK:24",
+            "SM:27",
+            "SO:23",
+            "ST:25",
+            "SV:28",
+            "TL:23",
+            "TN:24",
+            "TR:26",
+            "UA:29",
+            "VA:22",
+            "VG:24",
+            "XK:20",
+            "YE:30",
+        ]
+    )
+}
+TEST_IBANS = frozenset(
+    {"GB82WEST12345698765432", "GB29NWBK60161331926819", "DE89370400440532013000"}
+)
+SSN = re.compile(r"[0-9]{3}([- .]?)[0-9]{2}\1[0-9]{4}(?![\w-]|\.[0-9])")
+SSN_NAME = re.compile(r"ssn|social.{0,2}sec|socsec|tax.?payer|taxpayer|itin(?![a-z])|steuer")
+TEST_SSNS = frozenset(
+    {"123456789", "078051120", "219099999", "111111111", "123121234", "457555462"}
+)
+NEAR, FAR = 60, 1200
+
+
+def find(text: Text) -> Iterator[Hit]:
+    yield from _ibans(text.text)
+    yield from _cards(text)
+    yield from _ssns(text)
+
+
+def _cards(text: Text) -> Iterator[Hit]:
+    for match in CARD.finditer(text.text):
+        digits = re.sub("[^0-9]", "", match[0])
+        if (
+            BRANDS.fullmatch(digits)
+            and _luhn(digits)
+            and digits not in TEST_CARDS
+            and len(set(digits)) > 3
+            and _alone(text.text, match.start())
+        ):
+            yield Hit(match.start(), match.end(), "CREDIT_CARD", 1.0, "a card number (Luhn)")
+
+
+def _alone(text: str, start: int) -> bool:
+    """Not the end of a longer word or number."""
+    before = text[max(0, start - 2) : start]
+    return (
+        not before[-1:].isalnum()
+        and before[-1:] not in ("_", ".", "+")
+        and not (before[-1:] in ("-", ",", "/") and before[:1].isdigit())
+    )
+
+
+def _luhn(digits: str) -> bool:
+    doubled = sum(sum(divmod(2 * int(d), 10)) for d in digits[-2::-2])
+    return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
+
+
+def _ibans(text: str) -> Iterator[Hit]:
+    for match in IBAN.finditer(text):
+        length = IBAN_LENGTHS.get(match[0][:2])
+        start = match.start()
+        if not length or (start and (text[start - 1].isalnum() or text[start - 1] in "_+/")):
+            continue
+        end = _end_after(match[0], length)
+        following = text[start + end : start + end + 1]
+        if not end or following.isalnum() or following in ("_", "+", "/", "="):
+            continue
+        value = re.sub("[ -]", "", match[0][:end])
+        if value not in TEST_IBANS and _mod97(value):
+            yield Hit(start, start + end, "IBAN", 1.0, "an IBAN (checksum)")
+
+
+def _end_after(text: str, length: int) -> int:
+    """Where the IBAN's last character stands, its blanks not counted; 0 if it is too short."""
+    count = 0
+    for at, char in enumerate(text):
+        count += char not in " -"
+        if count == length:
+            return at + 1
+    return 0
+
+
+def _mod97(value: str) -> bool:
+    turned = value[4:] + value[:4]
+    return int("".join(str(int(char, 36)) for char in turned)) % 97 == 1
+
+
+def _ssns(text: Text) -> Iterator[Hit]:
+    named = SSN_NAME.search(text.lower)
+    if named is None:
+        return
+    for match in SSN.finditer(text.text, named.start()):
+        digits = re.sub("[^0-9]", "", match[0])
+        if _is_ssn(digits) and _alone(text.text, match.start()) and _is_named(text, match):
+            yield Hit(match.start(), match.end(), "SSN", 0.95, "an SSN after its name")
+
+
+def _is_ssn(digits: str) -> bool:
+    return (
+        digits[:3] not in ("000", "666")
+        and digits[3:5] != "00"
+        and digits[5:] != "0000"
+        and digits not in TEST_SSNS
+    )
+
+
+def _is_named(text: Text, match: "re.Match[str]") -> bool:
+    """With dashes the name may stand further up, as in a table; without, it must be near."""
+    reach = FAR if match[1] == "-" else NEAR
+    return SSN_NAME.search(text.before(match.start(), reach)) is not None

@@ -1,0 +1,163 @@
+"""Phone numbers: with a country code anywhere; in the region's own form; in any country's form
+where a word before it says that a phone number follows."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import lru_cache
+
+import phonenumbers
+from phonenumbers import PhoneMetadata
+
+from services.pii.rules.hit import Hit, Rule, Text
+
+INTERNATIONAL = re.compile(r"\+[1-9](?:[ ().\-/\u00a0]{0,2}[0-9]){6,14}(?![0-9])")
+# The North American form, whose brackets or dashes hardly mean anything else.
+DOMESTIC = re.compile(r"\(?[2-9][0-9]{2}(?:\) ?|-)[2-9][0-9]{2}-[0-9]{4}(?![\w-]|\.[0-9])")
+NATIONAL = re.compile(r"[(0-9](?:[ ().\-/\u00a0]{0,2}[0-9]){6,13}(?![\w]|[.,:-][0-9])")
+# Every branch begins with a letter, so that the search skips quickly; short ones are checked to
+# be words of their own.
+NAME = re.compile(
+    r"phone|tel(?![a-z])|tele?f[oóa]n|mob(?:ile)?(?![a-z])|cell(?:ular)?(?![a-z])|fax(?![a-z])"
+    r"|call(?:ed|s|ing)?(?![a-z_(])|sms(?![a-z])|whatsapp|dial(?![a-z])|ring(?![a-z])|handy"
+    r"|celular|m[oó]vil|portable|téléphone|rufnummer|msisdn|hotline|text me|reach me"
+    r"|contact number|电话|電話|携帯|手机|전화|тел"
+)
+DATE = re.compile(
+    r"[0-9]{4}[-/.][01]?[0-9][-/.][0-3]?[0-9]|[0-3]?[0-9][-/.][01]?[0-9][-/.](?:19|20)[0-9]{2}"
+)
+NEAR, FAR = 48, 2000
+FIELD_ENDS = ",;\t|\"'\r\n"
+REGIONS = [
+    "US",
+    "GB",
+    "DE",
+    "FR",
+    "ES",
+    "IT",
+    "BR",
+    "IN",
+    "JP",
+    "NL",
+    "PL",
+    "PT",
+    "AU",
+    "CA",
+    "MX",
+    "CH",
+    "AT",
+    "BE",
+    "SE",
+    "NO",
+    "DK",
+    "FI",
+    "IE",
+    "CN",
+    "KR",
+    "RU",
+    "TR",
+    "ZA",
+    "AR",
+]
+# 555-0100 to 555-0199 are kept for fiction.
+FICTION = re.compile(r"(?:55501[0-9]{2}|5551212)\Z")
+
+
+def rule(region: str) -> Rule:
+    """The rule for one home region."""
+
+    def find(text: Text) -> Iterator[Hit]:
+        known: dict[str, bool] = {}
+        yield from _international(text, known)
+        if region in ("US", "CA"):
+            yield from _domestic(text, known, region)
+        yield from _named(text, region)
+
+    return find
+
+
+def _international(text: Text, known: dict[str, bool]) -> Iterator[Hit]:
+    for match in INTERNATIONAL.finditer(text.text):
+        if _alone(text.text, match.start()) and _valid(match[0], None, known):
+            yield Hit(match.start(), match.end(), "PHONE", 0.95, "a number with its country code")
+
+
+def _domestic(text: Text, known: dict[str, bool], region: str) -> Iterator[Hit]:
+    for match in DOMESTIC.finditer(text.text):
+        if _alone(text.text, match.start()) and _valid(match[0], region, known):
+            yield Hit(match.start(), match.end(), "PHONE", 0.85, f"a number as {region} writes it")
+
+
+def _named(text: Text, region: str) -> Iterator[Hit]:
+    names = [
+        match.end()
+        for match in NAME.finditer(text.lower)
+        if len(match[0]) > 6 or not text.lower[match.start() - 1 : match.start()].isalpha()
+    ]
+    if not names:
+        return
+    for match in NATIONAL.finditer(text.text, names[0]):
+        name = names[bisect_right(names, match.start()) - 1]
+        if _is_named(text.text, name, match) and _possible(match[0], region):
+            yield Hit(match.start(), match.end(), "PHONE", 0.8, "a number after a word for phone")
+
+
+def _is_named(text: str, name: int, match: "re.Match[str]") -> bool:
+    """Close behind the word, or one field of a table whose head has the word."""
+    start = match.start()
+    if not _alone(text, start) or DATE.match(match[0]) or _is_version(match[0]):
+        return False
+    if start - name <= NEAR:
+        return sum(char.isdigit() for char in text[name:start]) <= 2
+    if "." in match[0] or "/" in match[0]:
+        return False
+    is_field = text[start - 1] in FIELD_ENDS and text[match.end() : match.end() + 1] in FIELD_ENDS
+    return is_field and start - name <= FAR and not match[0].isdigit()
+
+
+def _is_version(written: str) -> bool:
+    parts = written.split(".")
+    return len(parts) > 2 and (len(parts) < 4 or min(map(len, parts)) < 2 or len(parts[0]) > 3)
+
+
+def _alone(text: str, start: int) -> bool:
+    before = text[max(0, start - 2) : start]
+    last = before[-1:]
+    return not (last.isalnum() or last in ("_", "+", ".", "-", "#", "$", "/", "\\")) or (
+        last == "." and not before[:1].isdigit()
+    )
+
+
+def _valid(written: str, region: str | None, known: dict[str, bool]) -> bool:
+    """`known` is of one text: no number outlives its scan."""
+    if written not in known:
+        try:
+            number = phonenumbers.parse(written, region)
+        except phonenumbers.NumberParseException:
+            known[written] = False
+        else:
+            fiction = number.country_code == 1 and FICTION.search(str(number.national_number))
+            known[written] = phonenumbers.is_valid_number(number) and not fiction
+    return known[written]
+
+
+def _possible(written: str, region: str) -> bool:
+    """Whether any of the large numbering plans has such a number, the home region's first."""
+    digits = re.sub("[^0-9]", "", written)
+    if len(set(digits)) < 3 or FICTION.search(digits):
+        return False
+    return any(
+        pattern.fullmatch(digits.removeprefix(prefix) if prefix else digits)
+        for prefix, pattern in _plans(region)
+    )
+
+
+@lru_cache(maxsize=8)
+def _plans(home: str) -> tuple[tuple[str, "re.Pattern[str]"], ...]:
+    plans = []
+    for region in dict.fromkeys([home, *REGIONS]):
+        data = PhoneMetadata.metadata_for_region(region)
+        if data and data.general_desc and data.general_desc.national_number_pattern:
+            pattern = re.compile(data.general_desc.national_number_pattern)
+            plans.append((data.national_prefix or "", pattern))
+    return tuple(plans)

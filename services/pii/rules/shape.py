@@ -1,0 +1,54 @@
+"""How random a string looks, from the changes between kinds of characters.
+
+Random letters and digits change kind at almost every second character; words, identifiers,
+CamelCase and versions hardly ever. This decides only where a name, a prefix or a format has
+already said that a secret may stand here.
+"""
+
+import re
+
+LOWER, UPPER, DIGIT, SIGN = "lower", "upper", "digit", "sign"
+HEX = re.compile(r"(?:[0-9a-f]+|[0-9A-F]+)\Z")
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+
+
+def kind(char: str) -> str:
+    if char.isdigit():
+        return DIGIT
+    if char.isalpha():
+        return UPPER if char.isupper() else LOWER
+    return SIGN
+
+
+def kinds(value: str) -> set[str]:
+    return {kind(char) for char in value}
+
+
+def jumble(value: str) -> float:
+    """The share of neighbours of different kind. An upper-case letter before a lower-case one is
+    how words begin, so it does not count."""
+    kinds_ = [kind(char) for char in value]
+    changes = sum(
+        a != b and not (a == UPPER and b == LOWER) and SIGN not in (a, b)
+        for a, b in zip(kinds_, kinds_[1:], strict=False)
+    )
+    return changes / max(len(value) - 1, 1)
+
+
+def is_hex(value: str, least: int = 16) -> bool:
+    """Hexadecimal digits that are neither all digits nor all letters."""
+    return (
+        len(value) >= least
+        and HEX.match(value) is not None
+        and any(c.isdigit() for c in value)
+        and any(c.isalpha() for c in value)
+    )
+
+
+def is_random(value: str) -> bool:
+    """Letters and digits in no order that a person would write."""
+    body = value.rstrip("=")
+    if is_hex(body, 20):
+        return True
+    found = kinds(body) - {SIGN}
+    return len(body) >= 16 and DIGIT in found and len(found) >= 2 and jumble(body) >= 0.22
