@@ -23,6 +23,7 @@ from services.router.view import Option, Pin, View, pool_of, serves
 # Asking for a cheap model says that cheap is safe.
 CHEAP_CEILING = 0.30
 # What a tool failure in a row adds to the difficulty; on a cheap model the first one is enough.
+STRONG = ("max", "xhigh")
 ERROR_STEP, ERROR_FLOOR, MOST_ERRORS = 0.08, 0.60, 4
 
 
@@ -56,6 +57,7 @@ class Task(Struct, frozen=True, kw_only=True):
     mode: Routing
     difficulty: float
     pin: Pin | None
+    origins: Mapping[str, str]
     now: float
 
     @property
@@ -90,11 +92,11 @@ def decide(
     asked = asked_for(route.features.model, view)
     if not asked.auto:
         check_asked(route.models, *_names(asked))
-    task = _task(route, view, asked, pin, now, needed)
+    task = _task(route, view, asked, pin, origins or {}, now, needed)
     options, rejected = _options(task, view)
     ranked = sorted((_rank(task, view, each) for each in options), key=lambda r: r.order)
     ordered, moved, stay = _settle(task, ranked)
-    plan = _plan(task, view, ordered, moved, stay, rejected, origins or {}, decision_id)
+    plan = _plan(task, view, ordered, moved, stay, rejected, decision_id)
     return Choice(plan=plan, label=task.label, difficulty=task.difficulty, pin=pin)
 
 
@@ -103,7 +105,13 @@ def _names(asked: Asked) -> tuple[str, ...]:
 
 
 def _task(
-    route: Route, view: View, asked: Asked, pin: Pin | None, now: float, needed: float | None
+    route: Route,
+    view: View,
+    asked: Asked,
+    pin: Pin | None,
+    origins: Mapping[str, str],
+    now: float,
+    needed: float | None,
 ) -> Task:
     features = route.features
     label = label_of(features)
@@ -123,6 +131,7 @@ def _task(
         mode=mode,
         difficulty=min(1.0, hard),
         pin=pin,
+        origins=origins,
         now=now,
     )
 
@@ -287,7 +296,7 @@ def _affinity(task: Task, option: Option) -> float:
 
 def _settle(task: Task, ranked: list[Ranked]) -> tuple[list[Ranked], bool, str]:
     """The order of trying, whether a warm session moves, and why it does or stays."""
-    pin = task.pin
+    pin = _held(task)
     here = next((r for r in ranked if pin and _is(r.option, pin)), None)
     if pin is None or here is None or here is ranked[0]:
         moved = pin is not None and pin.model != ranked[0].option.model
@@ -298,26 +307,40 @@ def _settle(task: Task, ranked: list[Ranked]) -> tuple[list[Ranked], bool, str]:
     return [here, *(r for r in ranked if r is not here)], False, why
 
 
+def _held(task: Task) -> Pin | None:
+    """The pin; without one, a task under way belongs to the model that last thought in it."""
+    made = [task.origins[s] for s in task.features.signatures if s in task.origins]
+    if task.pin or not made or not task.features.last_is_tool_result:
+        return task.pin
+    return Pin(deployment="", model=made[-1], asked=task.features.model, at=task.now)
+
+
 def _is(option: Option, pin: Pin) -> bool:
-    return (option.deployment.id, option.model) == (pin.deployment, pin.model)
+    return option.model == pin.model and pin.deployment in ("", option.deployment.id)
 
 
 def _why_stay(task: Task, here: Ranked, best: Ranked) -> str:
     """Why the session should stay where it is; empty if it should move."""
-    pin = task.pin
+    pin, features = task.pin, task.features
     assert pin is not None
     if here.shut:
         return ""
+    in_task = features.last_is_tool_result and pin.asked == features.model
     if not here.good and best.quality > here.quality:
-        return "" if pin.errors or not task.features.last_is_tool_result else reasons.IN_TASK
-    if task.features.last_is_tool_result:
+        return reasons.IN_TASK if in_task and not _escalates(task) else ""
+    if in_task:
         return reasons.IN_TASK
     if not pin.warm(task.now):
         return ""
-    tokens = cost.likely_tokens(task.features)
-    rates = here.option.price.rates(task.features.input_tokens)
+    tokens = cost.likely_tokens(features)
+    rates = here.option.price.rates(features.input_tokens)
     leaving = best.spend.stretch + cost.way_back(rates, tokens, task.turns)
     return "" if leaving < here.spend.stretch else reasons.WARM
+
+
+def _escalates(task: Task) -> bool:
+    """Signs within a task that it is harder than it looked."""
+    return task.features.effort in STRONG or task.pin is not None and task.pin.errors > 0
 
 
 def _plan(
@@ -327,7 +350,6 @@ def _plan(
     moved: bool,
     stay: str,
     rejected: list[Rejected],
-    origins: Mapping[str, str],
     decision_id: str,
 ) -> Plan:
     first = ordered[0]
@@ -335,7 +357,7 @@ def _plan(
     kept = _kept(ordered, max(1, view.rules.settings.candidates))
     return Plan(
         decision_id=decision_id,
-        candidates=tuple(_candidate(task, each, origins) for each in kept),
+        candidates=tuple(_candidate(task, each) for each in kept),
         reason=reasons.reason(task.label, task.rule, task.mode, first.option, stay, task.features),
         confidence=task.label.confidence,
         label=task.label.name,
@@ -355,9 +377,9 @@ def _kept(ordered: list[Ranked], most: int) -> list[Ranked]:
     return [*kept[:-1], cheapest] if rest and cheapest in rest else kept
 
 
-def _candidate(task: Task, ranked: Ranked, origins: Mapping[str, str]) -> Candidate:
+def _candidate(task: Task, ranked: Ranked) -> Candidate:
     option, spend = ranked.option, ranked.spend
-    foreign = _foreign(task, option.model, origins)
+    foreign = _foreign(task, option.model)
     notes = adaptations(task.features, option.facts)
     if foreign:
         notes.append(f"{len(foreign)} thinking blocks of another model dropped")
@@ -383,13 +405,13 @@ def _candidate(task: Task, ranked: Ranked, origins: Mapping[str, str]) -> Candid
     )
 
 
-def _foreign(task: Task, model: str, origins: Mapping[str, str]) -> tuple[str, ...]:
+def _foreign(task: Task, model: str) -> tuple[str, ...]:
     """Signatures another model made. One nobody has seen is the asked model's."""
     asked = task.asked.facts.name if task.asked.facts else ""
     return tuple(
         signature
         for signature in task.features.signatures
-        if undated(origins.get(signature, asked)) != undated(model)
+        if undated(task.origins.get(signature, asked)) != undated(model)
     )
 
 

@@ -41,14 +41,16 @@ WORDS = re.compile(r"[^\W\d_]+(?:[+#]+)?|\d+", re.UNICODE)
 # Stems that tell code and analysis apart from talk, in the languages our users write most.
 CODE = re.compile(
     r"\b(?:python|javascript|typescript|java|kotlin|rust|golang|swift|php|perl|haskell|scala|"
-    r"c\+\+|c#|sql|bash|powershell|html|css|react|django|flask|fastapi|numpy|pandas|regex|"
-    r"regexp|dockerfile|kubernetes|yaml|json schema|graphql|"
-    r"cod(?:e|ing|igo|ificar)|program(?:m|a|me|ming)?\w*|script\w*|function\w*|funktion\w*|"
-    r"fonction\w*|funci[oó]n\w*|método|method\w*|class(?:es)?|klasse\w*|algorithm\w*|"
-    r"implement\w*|refactor\w*|debug\w*|compil\w*|unit test\w*|pytest|stack ?trace|traceback|"
-    r"exception|segfault|null ?pointer|bug(?:s|fix)?|api endpoint|endpoint\w*|recursi\w*|"
-    r"linked list|binary search|hash ?map|array\w*|loop|lint\w*|git (?:commit|rebase|merge))"
-    r"(?!\w)",
+    r"ruby|c\+\+|c#|sql|bash|shell|powershell|html|css|react|vue|django|flask|fastapi|numpy|"
+    r"pandas|regex|regexp|dockerfile|terraform|ya?ml|json|csv|graphql|webhook|"
+    r"cod(?:e|es|ing|igo|ificar)|program(?:m|a|me|ming)?\w*|scripts?|skript\w*|snippet\w*|"
+    r"functions?|funktion\w*|fonction\w*|funci[oó]n\w*|métod\w*|methods?|class(?:es)?|klasse\w*|"
+    r"algorithm\w*|fibonacci|quicksort|palindrom\w*|implement\w*|refactor\w*|debug\w*|compil\w*|"
+    r"unit[- ]tests?|pytest|stack ?trace|traceback|exceptions?|segfault|null ?pointer|"
+    r"bug(?:s|fix)?|(?:api|rest) endpoints?|recursi\w*|linked list|binary search|hash ?map|arrays?|"
+    r"strings?|lint\w*|pars(?:e|er|ing)|async|iterator|one-liner|git (?:commit|rebase|merge))"
+    r"(?!\w)"
+    r"|\bin (?:Go|C|R|Lua|Elixir|Julia|Dart|Zig)\b",
     re.IGNORECASE,
 )
 SHAPES = re.compile(
@@ -57,23 +59,26 @@ SHAPES = re.compile(
     re.MULTILINE,
 )
 MAKE = re.compile(
-    r"\b(?:write|writ\w+|implement\w*|create|build|add|fix|refactor\w*|debug|optimi[sz]e|port|"
-    r"generate|develop|schreib\w*|erstell\w*|écri\w+|escrib\w+|code up|make|give me|need)\b",
+    r"\b(?:writ\w+|implement\w*|creat\w*|build|add|fix|refactor\w*|debug|optimi[sz]e|port|"
+    r"generate|develop\w*|draft|compose|schreib\w*|erstell\w*|écri\w+|escrib\w+)\b",
     re.IGNORECASE,
 )
 DEEP = re.compile(
-    r"\b(?:anal[yi]\w*|evaluat\w*|assess\w*|trade-?\s?offs?|implications?|compar(?:e|ing|ison)\w*|"
-    r"critiqu\w*|strateg\w*|architect\w*|in[- ]depth|comprehensive\w*|thorough\w*|rigorous\w*|"
-    r"prove|proof|derive|derivation|root causes?|consequences?|scalab\w*|bottlenecks?|"
-    r"pros and cons|weigh\w*|examin\w*|investigat\w*|reason through|long-term|"
-    r"feasib\w*|risk\w*|impact\w*|design (?:a|an|the)|bewert\w*|auswirk\w*|analys\w*|"
-    r"évalu\w*|implicaci\w*|ventajas)\b",
+    r"\b(?:anal[yi][sz]\w*|evaluat\w*|assess\w*|trade-?\s?offs?|implications?|compar(?:e|ing|ison)|"
+    r"contrast|critiqu\w*|critical\w*|strateg\w*|architect\w*|in[- ]depth|deep dive|detailed|"
+    r"comprehensive\w*|thorough\w*|rigorous\w*|nuanced|prove|proof|derive|derivation|discuss\w*|"
+    r"debate|argue|explor\w+|elaborate|synthes\w+|root causes?|consequences?|ramifications?|"
+    r"scalab\w*|bottlenecks?|pros and cons|advantages and|weigh|examin\w*|investigat\w*|"
+    r"reason through|think through|long-term|second-order|feasib\w*|risks?|impacts?|"
+    r"design (?:a|an|the)|effects? of .{3,80}? on|relationship between|interplay|challenges|"
+    r"considerations|recommend\w*|forecast\w*|how (?:will|would|should|could)|explain (?:why|how)|"
+    r"bewert\w*|auswirk\w*|vergleich\w*|évalu\w*|compar[ae]\w*|implicaci\w*|ventajas)\b",
     re.IGNORECASE,
 )
 ASKS = re.compile(
-    r"^\W*(?:what(?:'s| is| are| was| year| time| day)?|who|when|where|which|how (?:many|much|old|"
-    r"far|tall|long|do you (?:say|spell))|is|are|does|did|can|name|define|spell|translate|tell me|"
-    r"convert|wie|was|wer|wann|wo|quel\w*|qui|où|cu[aá]l|qu[ié]\w*|dónde)\b",
+    r"^\W*(?:what(?:'s|s)?|who|when|where|which|how (?:many|much|old|far|tall|long|big|do|does)|"
+    r"is|are|does|did|do|can|name|define|spell|translate|tell me|convert|capital of|list|give me|"
+    r"wie|was|wer|wann|wo|wieviel\w*|quel\w*|qui|où|quand|combien|cu[aá]\w*|qu[ié]\w*|dónde)\b",
     re.IGNORECASE,
 )
 SIMPLE_CHARS = 160
@@ -93,6 +98,11 @@ def label_of(features: Features) -> Label:
     if not text and not features.tools and 0 < features.max_tokens <= 512:
         return _label("small", 0.80)
     return _label(name, confidence)
+
+
+def is_scored(features: Features) -> bool:
+    """Does the text say how hard the work is? Not in an agent's loop, where it never did."""
+    return not features.background and features.tools < 3
 
 
 def _of_text(text: str, chars: int) -> tuple[str, float]:

@@ -41,6 +41,7 @@ class Pin(Struct, frozen=True, kw_only=True):
     ttl: float = 300.0
     label: str = ""
     errors: int = 0
+    refusals: int = 0
     turns: int = 0
 
     def warm(self, now: float) -> int:
