@@ -1,6 +1,7 @@
 """The ASGI application: message endpoints first, as plain callables; FastAPI for the rest."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,14 +12,29 @@ from libs.common.errors import InvalidRequest, MuxError
 from services.gateway.auth import check_host, is_loopback
 from services.gateway.call import new_request_id
 from services.gateway.counting import CountEndpoint
-from services.gateway.door import MessagesDoor
+from services.gateway.door import MessagesDoor, OpenAIDoor
+from services.gateway.doors import DOORS
 from services.gateway.endpoint import MessagesEndpoint, refuse
 from services.gateway.errors import HttpFault
 from services.gateway.http import SECURITY_HEADERS, Message, Receive, RequestHeaders, Scope, Send
 from services.gateway.kit import Kit
-from services.gateway.routes import admin, analytics, health, models
+from services.gateway.routes import (
+    admin,
+    analytics,
+    batches,
+    decisions,
+    files,
+    health,
+    models,
+)
 
 MESSAGES = ("/v1/messages", "/messages", "/v1/v1/messages")
+OPENAI = {
+    "/v1/chat/completions": "chat",
+    "/chat/completions": "chat",
+    "/v1/responses": "responses",
+    "/responses": "responses",
+}
 MAX_HEADER_BYTES = 64 * 1024
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -27,6 +43,8 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 def make_app(kit: Kit) -> "App":
     hot: dict[str, Endpoint] = dict.fromkeys(MESSAGES, MessagesEndpoint(kit, MessagesDoor))
     hot |= dict.fromkeys((f"{path}/count_tokens" for path in MESSAGES), CountEndpoint(kit))
+    for path, name in OPENAI.items():
+        hot[path] = MessagesEndpoint(kit, partial(OpenAIDoor, name, DOORS[name]))
     return App(kit, hot, _fastapi(kit))
 
 
@@ -69,7 +87,7 @@ class App:
 def _fastapi(kit: Kit) -> FastAPI:
     app = FastAPI(title="ModelMuxer", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.kit = kit
-    for part in (health, models, analytics, admin):
+    for part in (health, models, batches, files, decisions, analytics, admin):
         app.include_router(part.router)
     app.add_exception_handler(MuxError, _mux_error)
     app.add_exception_handler(HTTPException, _http_error)

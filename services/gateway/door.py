@@ -3,12 +3,13 @@
 Anthropic's form is the canonical one, so its door changes nothing.
 """
 
+from types import ModuleType
 from typing import Any, Protocol
 
 import msgspec
 
-from libs.common.errors import MuxError
-from services.gateway.errors import body_of, event_of
+from libs.common.errors import InvalidRequest, MuxError
+from services.gateway.errors import body_of, event_of, status_of
 
 
 class Door(Protocol):
@@ -58,3 +59,50 @@ class MessagesDoor:
 
     def error_event(self, error: MuxError, request_id: str) -> bytes:
         return event_of(error, request_id)
+
+
+class OpenAIDoor:
+    """Chat Completions or Responses: translated at the door, canonical behind it."""
+
+    def __init__(self, name: str, dialect: ModuleType) -> None:
+        self.name, self._dialect = name, dialect
+        self._body: dict[str, Any] = {}
+        self._stream: Any = None
+
+    def canonical(self, raw: bytes) -> bytes:
+        """Raises InvalidRequest naming the field."""
+        try:
+            self._body = msgspec.json.decode(raw, type=dict[str, Any])
+        except msgspec.ValidationError:
+            raise InvalidRequest("the body must be a JSON object") from None
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InvalidRequest(f"the body is no valid JSON: {error}") from None
+        return msgspec.json.encode(self._dialect.to_canonical(self._body))
+
+    def feed(self, canonical: bytes) -> bytes:
+        return b"".join(self._streaming.feed(canonical))
+
+    def close(self) -> bytes:
+        return b"".join(self._streaming.close())
+
+    def ping(self, event: bytes) -> bytes:
+        """OpenAI's streams know no ping event; a comment keeps the connection busy."""
+        return b": ping\n\n"
+
+    def whole(self, canonical: bytes) -> bytes:
+        return msgspec.json.encode(self._dialect.from_canonical(msgspec.json.decode(canonical)))
+
+    def error_body(self, error: MuxError, request_id: str) -> bytes:
+        status, kind, _ = status_of(error)
+        body = body_of(error, request_id)["error"]
+        shaped = self._dialect.render_error(status, kind, body["message"], body.get("details", {}))
+        return msgspec.json.encode(shaped)
+
+    def error_event(self, error: MuxError, request_id: str) -> bytes:
+        return b"data: " + self.error_body(error, request_id) + b"\n\n"
+
+    @property
+    def _streaming(self) -> Any:
+        if self._stream is None:
+            self._stream = self._dialect.Stream(self._body)
+        return self._stream

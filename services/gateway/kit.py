@@ -16,6 +16,7 @@ from services.gateway.call import Call
 from services.gateway.deployments import Deployments
 from services.gateway.masking import SpanCache
 from services.gateway.upstream import Upstreams
+from services.gateway.vault import Vault
 
 
 class Kit(Struct, kw_only=True):
@@ -31,6 +32,7 @@ class Kit(Struct, kw_only=True):
     spans: SpanCache
     secret: bytes
     origins: "Origins"
+    vault: Vault
     open_calls: dict[str, tuple[Call, Callable[[], object]]] = field(default_factory=dict)
     background: set[asyncio.Future[None]] = field(default_factory=set)
     draining: bool = False

@@ -28,6 +28,7 @@ from services.gateway.kit import Kit, Origins
 from services.gateway.masking import SpanCache
 from services.gateway.simulator import Simulator
 from services.gateway.upstream import open_upstreams
+from services.gateway.vault import open_vault
 from services.gateway.workers import more_workers
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ async def open_kit(stack: AsyncExitStack, bus: Bus, loaded: Loaded) -> Kit:
     spool = settings.data / "spool" / f"gateway-{os.getpid()}"
     outbox = await stack.enter_async_context(Outbox(bus, settings.journal, spool))
     upstreams = await stack.enter_async_context(open_upstreams(settings.gateway, Simulator()))
+    secret = secret_of(settings)
+    vault = await stack.enter_async_context(open_vault(settings.redis_url, secret))
     kit = Kit(
         bus=bus,
         loaded=loaded,
@@ -70,7 +73,8 @@ async def open_kit(stack: AsyncExitStack, bus: Bus, loaded: Loaded) -> Kit:
         prices=PriceTable.load(loaded),
         catalogue=Catalogue.load(settings),
         spans=SpanCache(settings.pii.cache_blocks),
-        secret=secret_of(settings),
+        secret=secret,
+        vault=vault,
         origins=Origins(),
     )
     await bus.listen(PAUSED, lambda pause: _stop_paused(kit, pause))

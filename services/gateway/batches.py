@@ -1,0 +1,256 @@
+"""Message batches: forwarded to Anthropic, masked, reserved at batch price, settled from the
+results. Wire: docs.anthropic.com/en/api/creating-message-batches.
+
+A batch outlives this process, so what is needed to restore and to settle it is sealed in
+Redis until its results expire.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import msgspec
+from msgspec import Raw, Struct
+
+from libs.common.contracts.spending import RESERVE, Offer, Reservation, Reserve
+from libs.common.contracts.usage import USED, Tokens, Usage
+from libs.common.errors import InvalidRequest, MuxError, NotFound
+from services.gateway.body import raw_of
+from services.gateway.booking import book_refusal
+from services.gateway.call import Call
+from services.gateway.kit import Kit
+from services.gateway.masking import restore_message
+from services.gateway.plan import check_allowed
+from services.gateway.providers.anthropic import tokens as tokens_of
+from services.gateway.shield import shield
+
+log = logging.getLogger(__name__)
+MAX_REQUESTS = 100_000
+# A batch runs for a day at most; its results stay for 29 days.
+RESERVED_SECONDS = 26 * 3600.0
+KEPT_SECONDS = 29 * 86400.0
+PARALLEL_MASKS = 8
+
+
+class Item(Struct):
+    custom_id: str
+    params: Raw
+
+
+class Items(Struct):
+    requests: list[Item]
+
+
+class Group(Struct, kw_only=True):
+    """All requests of a batch for one model: one reservation, one row."""
+
+    model: str
+    number: int
+    estimate: int
+    reservation: str = ""
+    reserved: int = 0
+
+
+class Held(Struct, kw_only=True):
+    """What is kept of a batch until its results expire."""
+
+    row: Usage
+    groups: list[Group]
+    mapping: dict[str, str]
+    settled: bool = False
+
+
+def parse(raw: bytes) -> list[Item]:
+    """Raises InvalidRequest naming the field."""
+    try:
+        items = msgspec.json.decode(raw, type=Items).requests
+    except msgspec.ValidationError as error:
+        place = str(error).rpartition("at `$.")[2].rstrip("`") or "requests"
+        raise InvalidRequest(f"{place}: {str(error).partition(' - at')[0]}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the body is no valid JSON: {error}") from None
+    if not 1 <= len(items) <= MAX_REQUESTS:
+        raise InvalidRequest(f"requests: must hold from 1 to {MAX_REQUESTS} requests")
+    ids = [item.custom_id for item in items]
+    if len(set(ids)) != len(ids):
+        raise InvalidRequest("requests: each custom_id may stand only once")
+    return items
+
+
+async def prepare(kit: Kit, calls: Sequence[Call]) -> tuple[list[Group], dict[str, str]]:
+    """Mask every request and reserve per model; all or nothing."""
+    gate = asyncio.Semaphore(PARALLEL_MASKS)
+
+    async def mask(call: Call) -> None:
+        async with gate:
+            check_allowed(kit, call)
+            await shield(kit, call)
+
+    await asyncio.gather(*map(mask, calls))
+    groups = _groups(kit, calls)
+    for group in groups:
+        try:
+            held = await _reserve(kit, calls[0], group)
+        except MuxError as error:
+            release(kit, calls[0], groups, error)
+            raise
+        group.reservation, group.reserved = held.id, held.reserved
+    mapping = {name: value for call in calls for name, value in call.mapping.items()}
+    return groups, mapping
+
+
+def body_of(kit: Kit, items: Sequence[Item], calls: Sequence[Call]) -> bytes:
+    """The batch as it is sent: masked, its model names resolved."""
+    entries = []
+    for item, call in zip(items, calls, strict=True):
+        fields = dict(call.fields)
+        model = model_of(kit, call)
+        if model != call.features.model:
+            fields["model"] = raw_of(model)
+        entries.append({"custom_id": item.custom_id, "params": Raw(call.body.encoded(fields))})
+    return msgspec.json.encode({"requests": entries})
+
+
+def model_of(kit: Kit, call: Call) -> str:
+    resolved = kit.catalogue.resolve(call.features.model)
+    if resolved is None or resolved.auto or resolved.provider != "anthropic":
+        raise NotFound(f"model: {call.features.model[:100]!r} cannot be batched; name a Claude")
+    return resolved.model
+
+
+def release(kit: Kit, call: Call, groups: Sequence[Group], error: MuxError) -> None:
+    """Nothing was sent: free what was reserved."""
+    for group in groups:
+        if group.reservation:
+            call.reservation = Reservation(id=group.reservation, offer=0, reserved=group.reserved)
+            book_refusal(kit, call, error)
+            call.reservation = None
+
+
+async def restored(
+    lines: AsyncIterator[bytes], held: Held, used: dict[str, Tokens]
+) -> AsyncIterator[bytes]:
+    """The result lines with masked values put back; adds up the usage by model."""
+    async for line in lines:
+        add_usage(line, used)
+        yield _restored_line(line, held.mapping) + b"\n"
+
+
+def add_usage(line: bytes, used: dict[str, Tokens]) -> None:
+    try:
+        result = msgspec.json.decode(line)["result"]
+        message = result["message"] if result.get("type") == "succeeded" else None
+    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError):
+        return
+    if message:
+        model, more = str(message.get("model", "")), tokens_of(message.get("usage") or {})
+        used[model] = _sum(used.get(model, Tokens()), more)
+
+
+def settle(kit: Kit, held: Held, used: Mapping[str, Tokens]) -> None:
+    """One row per model. The same rows again, from another gateway, count once."""
+    for group in held.groups:
+        tokens = used.get(group.model) or _same_family(group.model, used)
+        cost = kit.prices.price("anthropic", group.model, "dearest").cost(tokens, batch=True)
+        row = msgspec.structs.replace(
+            held.row,
+            attempt=group.number,
+            reservation=group.reservation,
+            reserved=group.reserved,
+            model=group.model,
+            tokens=tokens,
+            cost=cost,
+            list_cost=cost,
+            baseline_model=group.model,
+            baseline_cost=cost,
+            price_version=kit.prices.version,
+            batch=True,
+            status=200,
+            outcome="ok",
+        )
+        kit.outbox.put(USED, row, row.id)
+        log.debug("batch settled: %s %d", group.model, cost)
+
+
+def first_row(call: Call, provider: str, deployment: str) -> Usage:
+    return Usage(
+        request_id=call.id,
+        attempt=0,
+        at=call.at,
+        principal=call.principal,
+        door="batches",
+        asked=call.features.model,
+        provider=provider,
+        deployment=deployment,
+        reason="a batch goes to the model it names",
+        routing="respect",
+        pii=call.pii,
+    )
+
+
+def _groups(kit: Kit, calls: Sequence[Call]) -> list[Group]:
+    groups: dict[str, Group] = {}
+    for call in calls:
+        model = model_of(kit, call)
+        group = groups.setdefault(model, Group(model=model, number=len(groups) + 1, estimate=0))
+        group.estimate += _worst(kit, call, model)
+    return list(groups.values())
+
+
+def _worst(kit: Kit, call: Call, model: str) -> int:
+    """The most one request of a batch can cost."""
+    price = kit.prices.price("anthropic", model, kit.settings.routing.unpriced)
+    tokens = call.features.input_tokens
+    rates = price.rates(tokens, batch=True)
+    million = 1_000_000
+    dear = tokens * rates.worst_input + call.body.max_tokens * rates.worst_output
+    return -(-dear // million) + len(call.features.server_tools) * 5 * rates.web_search
+
+
+async def _reserve(kit: Kit, call: Call, group: Group) -> Reservation:
+    offer = Offer(
+        deployment="anthropic", model=group.model, estimate=group.estimate,
+        input_cost=group.estimate,
+    )  # fmt: skip
+    ask = Reserve(
+        request_id=call.id,
+        attempt=group.number,
+        principal=call.principal,
+        offers=(offer,),
+        limits=call.key.limits,
+        floor=0,
+        cap=call.cap,
+        ttl=RESERVED_SECONDS,
+        batch=True,
+    )
+    return await kit.bus.ask(RESERVE, ask, kit.settings.gateway.timeouts.reserve)
+
+
+def _restored_line(line: bytes, mapping: Mapping[str, str]) -> bytes:
+    """One JSON line: only the message of a succeeded result can hold placeholders."""
+    if not mapping or b"PII_" not in line.upper():
+        return line
+    try:
+        entry = msgspec.json.decode(line, type=dict[str, Raw])
+        result = msgspec.json.decode(entry["result"], type=dict[str, Raw])
+        message = restore_message(bytes(result["message"]), mapping)
+    except (msgspec.MsgspecError, KeyError):
+        return line
+    result["message"] = Raw(message)
+    entry["result"] = Raw(msgspec.json.encode(result))
+    return msgspec.json.encode(entry)
+
+
+def _same_family(model: str, used: Mapping[str, Tokens]) -> Tokens:
+    """A provider may answer with the dated name of the model that was asked for."""
+    found = Tokens()
+    for name, tokens in used.items():
+        if name.startswith(model) or model.startswith(name):
+            found = _sum(found, tokens)
+    return found
+
+
+def _sum(one: Tokens, other: Tokens) -> Tokens:
+    return Tokens(
+        **{name: getattr(one, name) + getattr(other, name) for name in Tokens.__struct_fields__}
+    )

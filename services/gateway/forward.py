@@ -1,0 +1,110 @@
+"""Requests that go to Anthropic as they are: batches, files. Headers in, answer out."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from libs.common.errors import NotFound
+from services.gateway.deployments import Target
+from services.gateway.errors import Headers, HttpFault, Relayed
+from services.gateway.headers import request_headers, response_headers
+from services.gateway.http import RequestHeaders
+from services.gateway.kit import Kit
+from services.gateway.providers import DIALECTS
+from services.gateway.upstream import CallFailed, HttpReply
+
+READ_SECONDS = 120.0
+
+
+def anthropic_target(kit: Kit, what: str) -> Target:
+    """The first live deployment that speaks Anthropic's API. Raises NotFound."""
+    for target in kit.deployments.targets.values():
+        if target.deployment.dialect == "anthropic" and not target.deployment.simulated:
+            return target
+    raise NotFound(
+        f"{what}: only Anthropic offers this, and no Anthropic provider is live here; "
+        "set ANTHROPIC_API_KEY or [providers.anthropic]"
+    )
+
+
+async def forward(kit: Kit, request: Request, target: Target, body: bytes) -> HttpReply:
+    """Send it on with the provider's credential. Raises Relayed for the provider's refusal."""
+    dialect = DIALECTS["anthropic"]
+    own = {**dialect.headers(target.credential, target.options), **target.headers}
+    client = RequestHeaders(request.scope["headers"])
+    headers = request_headers(client, own, None, native=True)
+    sent_type = client.get(b"content-type")
+    if sent_type:
+        headers = [(k, v) for k, v in headers if k != b"content-type"]
+        headers.append((b"content-type", sent_type.encode("latin-1")))
+    query = f"?{request.url.query}" if request.url.query else ""
+    try:
+        reply = await kit.upstreams.send(
+            f"{target.base_url}{request.url.path}{query}",
+            headers,
+            body,
+            timeouts={"connect": 5.0, "read": READ_SECONDS},
+            method=request.method,
+        )
+    except CallFailed as failure:
+        raise HttpFault(502, f"{target.deployment.provider}: {failure.detail}") from None
+    if reply.status >= 400:
+        raise await _refusal(reply)
+    return reply
+
+
+async def whole(reply: HttpReply) -> tuple[bytes, Headers]:
+    try:
+        body = await reply.read()
+    except CallFailed as failure:
+        raise HttpFault(502, failure.detail) from None
+    finally:
+        await reply.close()
+    return body, response_headers(reply.headers)
+
+
+def response(status: int, headers: Headers, body: bytes) -> Response:
+    answer = Response(body, status)
+    answer.raw_headers = [
+        (b"content-length", str(len(body)).encode()),
+        *[pair for pair in headers if pair[0] != b"content-length"],
+    ]
+    return answer
+
+
+def streamed(reply: HttpReply) -> StreamingResponse:
+    """A body that may be large, passed on as it comes."""
+    answer = StreamingResponse(_chunks(reply), reply.status)
+    answer.raw_headers = response_headers(reply.headers)
+    return answer
+
+
+async def lines(reply: HttpReply) -> AsyncIterator[bytes]:
+    """The lines of a JSON Lines body, without their ends."""
+    rest = b""
+    with contextlib.suppress(CallFailed):
+        async for chunk in reply.chunks():
+            *whole_lines, rest = (rest + chunk).split(b"\n")
+            for line in whole_lines:
+                if line.strip():
+                    yield line
+    if rest.strip():
+        yield rest
+
+
+async def _chunks(reply: HttpReply) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in reply.chunks():
+            yield chunk
+    finally:
+        await reply.close()
+
+
+async def _refusal(reply: HttpReply) -> Relayed:
+    body, headers = await whole(reply)
+    error = DIALECTS["anthropic"].error_of(reply.status, body)
+    relayed = Relayed(reply.status, headers, body, error.type, error.message)
+    relayed.native = body.lstrip().startswith(b"{")
+    return relayed

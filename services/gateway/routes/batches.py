@@ -1,0 +1,185 @@
+"""`/v1/messages/batches`, all verbs. Who made a batch may see it; nobody else."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from libs.common.contracts.identity import Key
+from libs.common.contracts.usage import Tokens
+from libs.common.errors import MuxError, NotFound
+from services.gateway import batches
+from services.gateway.batches import KEPT_SECONDS, Held
+from services.gateway.body import Body
+from services.gateway.call import new_request_id
+from services.gateway.endpoint import call_of
+from services.gateway.forward import (
+    anthropic_target,
+    forward,
+    lines,
+    response,
+    whole,
+)
+from services.gateway.headers import response_headers
+from services.gateway.http import RequestHeaders, read_body
+from services.gateway.kit import Kit
+from services.gateway.providers import DIALECTS
+from services.gateway.routes.callers import key_of, kit_of
+from services.gateway.upstream import CallFailed
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/v1/messages/batches")
+
+
+@router.post("")
+async def create(request: Request) -> Response:
+    """Mask, reserve per model at batch price, send, and remember how to settle."""
+    kit, key = kit_of(request), await key_of(request)
+    target = anthropic_target(kit, "batches")
+    headers = RequestHeaders(request.scope["headers"])
+    settings = kit.settings.gateway
+    raw = await read_body(headers, request.receive, settings.max_body, settings.timeouts.body)
+    items = batches.parse(raw)
+    id = new_request_id()
+    calls = [
+        call_of(kit, request.scope, headers, key, Body(bytes(item.params)), "batches", id)
+        for item in items
+    ]
+    groups, mapping = await batches.prepare(kit, calls)
+    try:
+        reply = await forward(kit, request, target, batches.body_of(kit, items, calls))
+    except MuxError as error:
+        batches.release(kit, calls[0], groups, error)
+        raise
+    body, answer_headers = await whole(reply)
+    deployment = target.deployment
+    row = batches.first_row(calls[0], deployment.provider, deployment.id)
+    held = Held(row=row, groups=groups, mapping=mapping)
+    await kit.vault.put(_name(_id_of(body)), held, KEPT_SECONDS)
+    return response(reply.status, answer_headers, _ours(request, body))
+
+
+@router.get("")
+async def list_all(request: Request) -> Response:
+    """The provider's list, without the batches of others."""
+    kit, key = kit_of(request), await key_of(request)
+    reply = await forward(kit, request, anthropic_target(kit, "batches"), b"")
+    body, headers = await whole(reply)
+    page = msgspec.json.decode(body)
+    entries = page.get("data") or []
+    page["data"] = [e for e in entries if await _find(kit, key, str(e.get("id", "")))]
+    return response(reply.status, headers, _ours(request, msgspec.json.encode(page)))
+
+
+@router.get("/{id}")
+async def get(request: Request, id: str) -> Response:
+    return await _on_one(request, id)
+
+
+@router.post("/{id}/cancel")
+async def cancel(request: Request, id: str) -> Response:
+    return await _on_one(request, id)
+
+
+@router.delete("/{id}")
+async def delete(request: Request, id: str) -> Response:
+    return await _on_one(request, id)
+
+
+@router.get("/{id}/results")
+async def results(request: Request, id: str) -> Response:
+    """JSON Lines, values restored; what they cost is settled as they pass."""
+    kit, key = kit_of(request), await key_of(request)
+    held = await _owned(kit, key, id)
+    reply = await forward(kit, request, anthropic_target(kit, "batches"), b"")
+
+    async def body() -> AsyncIterator[bytes]:
+        used: dict[str, Tokens] = {}
+        try:
+            async for line in batches.restored(lines(reply), held, used):
+                yield line
+            batches.settle(kit, held, used)
+        finally:
+            await reply.close()
+
+    answer = StreamingResponse(body(), reply.status)
+    answer.raw_headers = response_headers(reply.headers)
+    return answer
+
+
+async def _on_one(request: Request, id: str) -> Response:
+    kit, key = kit_of(request), await key_of(request)
+    held = await _owned(kit, key, id)
+    reply = await forward(kit, request, anthropic_target(kit, "batches"), await request.body())
+    body, headers = await whole(reply)
+    if b'"ended"' in body and not held.settled:
+        task = asyncio.create_task(_settle_ended(kit, id, held), name="settle batch")
+        kit.background.add(task)
+        task.add_done_callback(kit.background.discard)
+    return response(reply.status, headers, _ours(request, body))
+
+
+async def _settle_ended(kit: Kit, id: str, held: Held) -> None:
+    """A batch that has ended is settled even if nobody fetches its results."""
+    target = anthropic_target(kit, "batches")
+    own = DIALECTS["anthropic"].headers(target.credential, target.options)
+    headers = [(name.encode(), value.encode()) for name, value in own.items()]
+    headers.append((b"anthropic-version", b"2023-06-01"))
+    url = f"{target.base_url}/v1/messages/batches/{id}/results"
+    try:
+        reply = await kit.upstreams.send(
+            url, headers, b"", timeouts={"connect": 5.0, "read": 120.0}, method="GET"
+        )
+    except CallFailed as failure:
+        log.warning("batch %s is not settled yet: %s", id, failure.detail)
+        return
+    used: dict[str, Tokens] = {}
+    async for line in lines(reply):
+        batches.add_usage(line, used)
+    await reply.close()
+    if reply.status == 200:
+        batches.settle(kit, held, used)
+        held.settled = True
+        await kit.vault.put(_name(id), held, KEPT_SECONDS)
+
+
+async def _owned(kit: Kit, key: Key, id: str) -> Held:
+    if held := await _find(kit, key, id):
+        return held
+    raise NotFound(f"batch {id[:100]!r} is not known here, or not yours")
+
+
+async def _find(kit: Kit, key: Key, id: str) -> Held | None:
+    held = await kit.vault.get(_name(id), Held) if id else None
+    if held is None:
+        return None
+    who = held.row.principal
+    mine = who.key_id == key.id or (key.admin and who.org == key.org)
+    return held if mine else None
+
+
+def _name(id: str) -> str:
+    return f"batch:{id[:200]}"
+
+
+def _id_of(body: bytes) -> str:
+    return str(msgspec.json.decode(body).get("id", ""))
+
+
+def _ours(request: Request, body: bytes) -> bytes:
+    """`results_url` leads back here: an SDK follows it, with the caller's key."""
+    here = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+    tree = msgspec.json.decode(body)
+
+    def fix(entry: Any) -> None:
+        if isinstance(entry, dict) and isinstance(entry.get("results_url"), str):
+            entry["results_url"] = f"{here}/v1/messages/batches/{entry['id']}/results"
+
+    fix(tree)
+    for entry in tree.get("data") or [] if isinstance(tree, dict) else []:
+        fix(entry)
+    return msgspec.json.encode(tree)
