@@ -78,6 +78,8 @@ def _model(body: Json) -> Facts:
 def _figures(body: Json, facts: Facts, counting: bool) -> None:
     if not isinstance(body.get("messages"), list) or not body["messages"]:
         raise bad("messages: at least one message is required")
+    if not all(isinstance(message, dict) for message in body["messages"]):
+        raise bad("messages: Input should be an object")
     if counting:
         return
     limit = body.get("max_tokens")
