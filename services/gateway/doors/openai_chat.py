@@ -184,9 +184,7 @@ def _put_format(out: Json, wanted: Any, talk: Conversation) -> None:
         schema = named.get("schema") if isinstance(named, dict) else None
         canonical.put_schema(out, schema, "response_format.json_schema.schema")
     elif kind == "json_object":
-        talk.system.append(
-            {"type": "text", "text": "Answer with one JSON object and nothing else."}
-        )
+        talk.system.append(dict(canonical.JSON_ONLY))
     elif wanted is not None and kind != "text":
         raise InvalidRequest("response_format.type: must be text, json_object or json_schema")
 

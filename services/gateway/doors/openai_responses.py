@@ -177,14 +177,13 @@ def _put_tools(out: Json, body: Json) -> None:
 
 def _put_text(out: Json, text: Any, talk: Conversation) -> None:
     wanted = text.get("format") if isinstance(text, dict) else None
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    wanted = wanted if isinstance(wanted, dict) else {"type": "text"}
+    kind = wanted.get("type")
     if kind == "json_schema":
         canonical.put_schema(out, wanted.get("schema"), "text.format.schema")
     elif kind == "json_object":
-        talk.system.append(
-            {"type": "text", "text": "Answer with one JSON object and nothing else."}
-        )
-    elif wanted is not None and kind != "text":
+        talk.system.append(dict(canonical.JSON_ONLY))
+    elif kind != "text":
         raise InvalidRequest("text.format.type: must be text, json_object or json_schema")
 
 

@@ -24,7 +24,7 @@ from services.gateway.providers.reading import (
     reminder,
     text_of,
 )
-from services.gateway.providers.schemas import for_gemini
+from services.gateway.providers.schemas import for_gemini, for_openai
 from services.gateway.providers.sse import EventData
 from services.gateway.providers.text import dump_text, load_object
 
@@ -85,7 +85,7 @@ def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Ori
 
 
 def _declaration(tool: Any) -> Json:
-    schema = for_gemini(tool.schema)
+    schema = for_gemini(for_openai(tool.schema))
     declared: Json = {"name": tool.name, "description": tool.description or tool.name}
     # An object without properties is refused: then a function without parameters.
     if schema.get("properties"):

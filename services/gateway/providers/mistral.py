@@ -138,10 +138,20 @@ def _user(turn: Turn, out: list[Json]) -> None:
             parts.append(_part(block))
     if not parts:
         return
+    if out and out[-1]["role"] == "tool":
+        parts = [_marked(part) for part in parts]
     if out and out[-1]["role"] in ("tool", "user"):
         out[-1]["content"] = _flat([*_as_parts(out[-1]["content"]), *parts])
     else:
         out.append({"role": "user", "content": _flat(parts)})
+
+
+def _marked(part: Json) -> Json:
+    """The user's words among a tool's, told apart."""
+    text = part.get("text")
+    if text is None or text.startswith("<system-reminder>"):
+        return part
+    return {"type": "text", "text": f"<user-message>\n{text}\n</user-message>"}
 
 
 def _as_parts(content: str | list[Json]) -> list[Json]:

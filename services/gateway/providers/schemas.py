@@ -26,7 +26,8 @@ def _joined(schema: Json) -> Json:
     for join in _JOINS:
         branches = [each for each in schema.get(join) or [] if isinstance(each, dict)]
         for branch in branches:
-            properties = {**(branch.get("properties") or {}), **properties}
+            for name, value in (branch.get("properties") or {}).items():
+                properties.setdefault(name, value)
         needs = [set(branch.get("required") or ()) for branch in branches]
         if needs:
             required |= set.union(*needs) if join == "allOf" else set.intersection(*needs)
