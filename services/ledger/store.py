@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import (
     BusyLoadingError,
@@ -52,7 +54,8 @@ async def open_store(url: str, timeout: float) -> AsyncIterator[Store]:
         timeout=timeout,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        health_check_interval=0,
+        # One more try finds a connection that went stale; every script bears being run twice.
+        retry=Retry(ConstantBackoff(0.02), 1),
     )
     redis = Redis(connection_pool=pool)
     try:

@@ -1,6 +1,7 @@
 """A running ledger on real stores, and a client that speaks to it over the bus."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from libs.common.outbox import Outbox
 from libs.common.settings.bus import BusSettings
 from libs.common.settings.journal import JournalSettings
 from libs.common.settings.load import Loaded, load
+from services.ledger.book import Clock
 from services.ledger.main import open_service
 from tests.ledger.support import Client
 from tests.support.servers import Server
@@ -27,11 +29,11 @@ def loaded_for(folder: Path, nats: Server, redis: Server, **settings: str) -> Lo
 
 
 @contextlib.asynccontextmanager
-async def replica(loaded: Loaded) -> AsyncIterator[Bus]:
+async def replica(loaded: Loaded, clock: Clock = time.time) -> AsyncIterator[Bus]:
     """One ledger with a connection of its own."""
     bus = await Bus.connect(BusSettings(url=loaded.settings.nats_url), "ledger")
     try:
-        async with open_service(bus, loaded):
+        async with open_service(bus, loaded, clock):
             yield bus
             await bus.stop_serving()
     finally:

@@ -1,6 +1,7 @@
 """What a gateway would say to the ledger, in few words."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,6 +22,7 @@ from libs.common.contracts.spending import (
     SetBudget,
 )
 from libs.common.contracts.usage import USED, Tokens, Usage
+from libs.common.errors import Unavailable
 from libs.common.outbox import Outbox
 
 MEMBER = Principal(key_id="key_member", key_name="member", team="core", user="ann")
@@ -78,7 +80,9 @@ class Client:
 
     async def settled(self, spent: int, reserved: int = 0, by: Principal = MEMBER) -> None:
         async def is_so() -> bool:
-            return await self.spent(by) == (spent, reserved)
+            with contextlib.suppress(Unavailable):
+                return await self.spent(by) == (spent, reserved)
+            return False
 
         await until(is_so)
 

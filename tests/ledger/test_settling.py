@@ -1,0 +1,205 @@
+import time
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from libs.common.contracts.usage import USED, Tokens, Usage
+from libs.common.journal import Consumer
+from libs.common.settings.load import Loaded
+from services.ledger.rebuild import LOCK
+from tests.ledger.conftest import loaded_for, replica
+from tests.ledger.support import MEMBER, Client, offer, until
+from tests.support.servers import Server
+
+pytestmark = pytest.mark.anyio
+HOUR = 3600
+
+
+async def test_a_row_told_twice_is_booked_once(ledger: Client) -> None:
+    await ledger.budget(1000)
+    await ledger.reserve("r1", offer(600))
+    row = ledger.use("r1", 250)
+    for number in range(3):
+        ledger.outbox.put(USED, row, f"again.{number}")
+    ledger.use("r2", 1, reservation="")
+    await ledger.settled(251)
+
+
+async def test_a_cost_above_the_reservation_is_booked_in_full(ledger: Client) -> None:
+    await ledger.budget(1000)
+    await ledger.reserve("r1", offer(600))
+    ledger.use("r1", 700)
+    await ledger.settled(700)
+
+
+async def test_a_row_that_cost_nothing_releases_what_was_reserved(ledger: Client) -> None:
+    await ledger.budget(1000)
+    await ledger.reserve("r1", offer(600))
+    ledger.use("r1", 0, outcome="error", status=529)
+    await ledger.settled(0)
+
+
+async def test_a_row_without_a_reservation_counts(ledger: Client) -> None:
+    await ledger.budget(1000)
+    ledger.use("r1", 70, reservation="")
+    await ledger.settled(70)
+
+
+async def test_attempts_of_one_request_are_booked_each(ledger: Client) -> None:
+    await ledger.budget(1000)
+    await ledger.reserve("r1", offer(300))
+    await ledger.reserve("r1", offer(300), attempt=2)
+    ledger.use("r1", 10)
+    ledger.use("r1", 200, attempt=2, reservation="r1.2")
+    await ledger.settled(210)
+
+
+async def test_a_row_of_an_earlier_window_is_booked_there(ledger: Client) -> None:
+    await ledger.budget(1000, window="hourly")
+    await ledger.budget(1000, window="total")
+    await ledger.reserve("r1", offer(600))
+    ledger.use("r1", 250, at=time.time() - HOUR)
+
+    async def booked() -> bool:
+        hourly, total = sorted(await ledger.states(), key=lambda s: s.budget.window)
+        return (hourly.spent, hourly.reserved, total.spent) == (0, 0, 250)
+
+    await until(booked)
+
+
+class Hands:
+    """A clock that tests turn."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+
+async def test_what_is_open_at_a_windows_edge_takes_room_in_the_next_one(
+    loaded: Loaded, client: Client
+) -> None:
+    edge = (int(time.time()) // HOUR + 2) * HOUR
+    clock = Hands(edge - 1)
+    async with replica(loaded, clock):
+        await client.budget(1000, window="hourly")
+        await client.reserve("r1", offer(600), ttl=10_000)
+        clock.at = edge + 1
+        assert await client.spent() == (0, 600)
+        client.use("r1", 400, at=edge + 2)
+        await client.settled(400)
+
+
+async def test_a_clock_that_jumps_ahead_and_back_loses_nothing(
+    loaded: Loaded, client: Client
+) -> None:
+    now = time.time()
+    clock = Hands(now)
+    async with replica(loaded, clock):
+        await client.budget(1000)
+        client.use("r1", 400, at=now)
+        await client.settled(400)
+        clock.at = now + 3 * 86400
+        client.use("r2", 50, at=clock.at)
+        await client.settled(50)
+        clock.at = now
+        assert await client.spent() == (400, 0)
+
+
+async def test_a_reservation_nobody_settles_is_booked_at_its_input(
+    tmp_path: Path, nats: Server, redis: Server, client: Client
+) -> None:
+    rows: list[Usage] = []
+
+    async def take(batch: list[Usage]) -> None:
+        rows.extend(batch)
+
+    consumer = Consumer(client.bus, "test", [USED], take)
+    loaded = loaded_for(tmp_path, nats, redis, MODELMUXER_LEDGER__SWEEP_EVERY="0.05")
+    async with replica(loaded):
+        await consumer.start()
+        await client.budget(1000)
+        await client.reserve("r1", offer(600, "opus", input_cost=120), ttl=0.05)
+        await client.settled(120)
+        await consumer.stop()
+    assert [(row.id, row.cost, row.outcome, row.model) for row in rows] == [
+        ("r1.1", 120, "reconciled", "opus")
+    ]
+    assert rows[0].principal == MEMBER
+
+
+async def test_the_providers_figures_replace_a_guess_and_not_the_other_way_round(
+    ledger: Client,
+) -> None:
+    await ledger.budget(1000)
+    await ledger.reserve("r1", offer(600))
+    row = ledger.row("r1", 250)
+    guess = replace(row, cost=100, outcome="reconciled")
+    for number, told in enumerate([guess, guess, row, row, guess]):
+        ledger.outbox.put(USED, told, f"told.{number}")
+    await ledger.settled(250)
+    ledger.use("r2", 1, reservation="")
+    await ledger.settled(251)
+
+
+async def test_an_absent_store_delays_booking_and_loses_nothing(
+    ledger: Client, redis: Server
+) -> None:
+    await ledger.budget(1000)
+    await ledger.reserve("r1", offer(600))
+    redis.kill()
+    ledger.use("r1", 250)
+    ledger.use("r2", 30, reservation="")
+    redis.start()
+    await ledger.settled(280)
+
+
+async def test_a_wiped_store_is_rebuilt_before_anything_is_admitted(
+    ledger: Client, redis: Server
+) -> None:
+    await ledger.budget(1000, window="total")
+    for number in range(5):
+        ledger.use(f"r{number}", 100, tokens=Tokens(output=5), reservation="")
+    await ledger.settled(500)
+    await wipe(redis)
+
+    async def refused() -> bool:
+        return await outcome(ledger) == "BudgetExceeded"
+
+    assert await outcome(ledger) in ("Unavailable", "BudgetExceeded")
+    await until(refused)
+    assert await ledger.spent() == (500, 0)
+
+
+async def outcome(ledger: Client) -> str:
+    try:
+        await ledger.reserve("big", offer(501))
+    except Exception as error:  # noqa: BLE001  the kind of refusal is the answer
+        return type(error).__name__
+    return "admitted"
+
+
+async def wipe(redis: Server) -> None:
+    from redis.asyncio import Redis
+
+    async with Redis.from_url(redis.url) as store:
+        await store.flushall()
+        assert not await store.exists(LOCK)
+
+
+async def test_a_replica_that_starts_on_an_empty_store_has_the_same_numbers(
+    loaded: Loaded, client: Client, redis: Server
+) -> None:
+    async with replica(loaded):
+        for window in "hourly", "monthly", "total":
+            await client.budget(1_000_000, window=window)
+        await client.budget(1_000_000, scope="team", scope_id="core")
+        for number in range(40):
+            client.use(f"r{number}", number, reservation="")
+        await client.settled(780)
+        before = await client.states()
+    await wipe(redis)
+    async with replica(loaded):
+        assert await client.states() == before
