@@ -3,8 +3,41 @@
 Each is a module of the same names: `to_canonical`, `from_canonical`, `Stream`, `render_error`.
 """
 
-from services.gateway.doors import openai_chat, openai_responses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-DOORS = {"chat": openai_chat, "responses": openai_responses}
+from services.gateway.doors import openai_chat as openai_chat
+from services.gateway.doors import openai_responses as openai_responses
 
-__all__ = ["DOORS"]
+Json = dict[str, Any]
+
+
+class Relay(Protocol):
+    """One answer as the client's chunks."""
+
+    def feed(self, chunk: bytes) -> list[bytes]: ...
+
+    def close(self) -> list[bytes]: ...
+
+
+class RelayType(Protocol):
+    def __call__(self, body: Json | None = None) -> Relay: ...
+
+
+class Door(Protocol):
+    """The shape of a door module."""
+
+    @property
+    def to_canonical(self) -> Callable[[Json], Json]: ...
+
+    @property
+    def from_canonical(self) -> Callable[[Json], Json]: ...
+
+    @property
+    def render_error(self) -> Callable[[int, str, str, Mapping[str, Any]], Json]: ...
+
+    @property
+    def Stream(self) -> RelayType: ...
+
+
+DOORS: dict[str, Door] = {"chat": openai_chat, "responses": openai_responses}
