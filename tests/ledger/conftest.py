@@ -1,13 +1,20 @@
 """A running ledger on real stores, and a client that speaks to it over the bus."""
 
+import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from nats.js.errors import NotFoundError
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError
+from redis.retry import Retry
 
 from libs.common.bus import Bus
+from libs.common.contracts.base import EVENTS_STREAM, STATE_STREAM
 from libs.common.journal import ensure_streams
 from libs.common.outbox import Outbox
 from libs.common.settings.bus import BusSettings
@@ -16,7 +23,7 @@ from libs.common.settings.load import Loaded, load
 from services.ledger.book import Clock
 from services.ledger.main import open_service
 from tests.ledger.support import Client
-from tests.support.servers import Server
+from tests.support.servers import Server, nats_server, redis_server, running
 
 
 def loaded_for(folder: Path, nats: Server, redis: Server, **settings: str) -> Loaded:
@@ -38,6 +45,49 @@ async def replica(loaded: Loaded, clock: Clock = time.time) -> AsyncIterator[Bus
             await bus.stop_serving()
     finally:
         await bus.close()
+
+
+@pytest.fixture(scope="package")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
+    """One nats-server and one Redis for all tests of the ledger; each test finds them empty."""
+    folder = tmp_path_factory.mktemp("ledger")
+    with (
+        running(nats_server(folder / "nats")) as nats,
+        running(redis_server(folder / "redis")) as redis,
+    ):
+        yield nats, redis
+
+
+@pytest.fixture
+def nats(stores: tuple[Server, Server]) -> Server:
+    server = alive(stores[0])
+    asyncio.run(forget_streams(server))
+    return server
+
+
+@pytest.fixture
+def redis(stores: tuple[Server, Server]) -> Server:
+    server = alive(stores[1])
+    patient = Retry(
+        ConstantBackoff(0.02), 100, supported_errors=(ConnectionError, BusyLoadingError)
+    )
+    with Redis.from_url(server.url, retry=patient) as store:
+        store.flushall()
+    return server
+
+
+def alive(server: Server) -> Server:
+    if server.process is None or server.process.poll() is not None:
+        server.start()
+    return server
+
+
+async def forget_streams(server: Server) -> None:
+    bus = await Bus.connect(BusSettings(url=server.url), "test")
+    for stream in EVENTS_STREAM, STATE_STREAM:
+        with contextlib.suppress(NotFoundError):
+            await bus.client.jetstream().delete_stream(stream)
+    await bus.close()
 
 
 @pytest.fixture
