@@ -60,17 +60,21 @@ def book(
     report(call, row)
 
 
-def book_refusal(kit: Kit, call: Call, error: MuxError) -> None:
-    """A request that was refused before any provider was called; frees what was reserved."""
+def book_refusal(kit: Kit, call: Call, error: BaseException) -> None:
+    """A request that was refused, or given up, before any provider was called; frees what was
+    reserved."""
     held = call.reservation
+    status, code = 499, "client_gone"
+    if isinstance(error, MuxError):
+        status, code = status_of(error)[0], error.code
     row = msgspec.structs.replace(
         _row(kit, call),
         attempt=0,
         reservation=held.id if held else "",
         reserved=held.reserved if held else 0,
-        status=status_of(error)[0],
+        status=status,
         outcome="refused",
-        error=error.code,
+        error=code,
         seconds=time.monotonic() - call.timings.started,
     )
     kit.outbox.put(USED, row, row.id)
@@ -81,6 +85,9 @@ def finish(kit: Kit, call: Call, reply: Reply, *, broken: str = "") -> None:
     """Book an answer that was relayed, to its end or not. `broken` names what cut it."""
     attempt = reply.attempt
     meter = attempt.meter
+    if call.cache == "hit":
+        book_hit(kit, call, attempt)
+        return
     if meter.ended and not broken:
         book(kit, call, attempt, outcome="ok", status=reply.status)
         return
@@ -93,6 +100,26 @@ def finish(kit: Kit, call: Call, reply: Reply, *, broken: str = "") -> None:
         kit, call, attempt, outcome=outcome, status=reply.status, error=broken or "cut",
         tokens=tokens,
     )  # fmt: skip
+
+
+def book_hit(kit: Kit, call: Call, attempt: Attempt) -> None:
+    """An answer from the cache: it costs nothing, and saved what it cost when it was made."""
+    candidate = attempt.candidate
+    row = msgspec.structs.replace(
+        _row(kit, call),
+        model=candidate.model,
+        provider=candidate.provider,
+        deployment=candidate.deployment,
+        reason="an identical request was answered before",
+        list_cost=attempt.saved,
+        baseline_model=candidate.model,
+        baseline_cost=attempt.saved,
+        status=200,
+        outcome="cached",
+        seconds=time.monotonic() - call.timings.started,
+    )
+    kit.outbox.put(USED, row, row.id)
+    report(call, row)
 
 
 def cost_of(kit: Kit, call: Call, candidate: Candidate, tokens: Tokens) -> int:

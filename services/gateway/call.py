@@ -48,6 +48,9 @@ class Call(Struct, kw_only=True):
     cap: int = 0
     query: str = ""
     cache: str = ""
+    cache_name: str = ""
+    cache_writes: bool = False
+    cache_claimed: bool = False
     stopped: str = ""
     gone: bool = False
     told: bool = False
@@ -68,6 +71,7 @@ class Attempt(Struct, kw_only=True):
     meter: Meter = field(default_factory=Meter)
     upstream_id: str = ""
     adapted: list[str] = field(default_factory=list)
+    saved: int = 0
     booked: bool = False
 
 

@@ -3,7 +3,6 @@
 Anthropic's form is the canonical one, so its door changes nothing.
 """
 
-from types import ModuleType
 from typing import Any, Protocol
 
 import msgspec
@@ -64,7 +63,7 @@ class MessagesDoor:
 class OpenAIDoor:
     """Chat Completions or Responses: translated at the door, canonical behind it."""
 
-    def __init__(self, name: str, dialect: ModuleType) -> None:
+    def __init__(self, name: str, dialect: Any) -> None:
         self.name, self._dialect = name, dialect
         self._body: dict[str, Any] = {}
         self._stream: Any = None

@@ -13,6 +13,7 @@ from libs.common.contracts.identity import Key
 from libs.common.errors import InvalidRequest, MuxError, Paused
 from libs.common.money import MICRO
 from libs.common.telemetry import IN_FLIGHT, REQUESTS
+from services.gateway.answers import keep
 from services.gateway.auth import principal_of
 from services.gateway.body import Body, Fields
 from services.gateway.booking import finish
@@ -112,6 +113,7 @@ class MessagesEndpoint:
             broken = ""
         finally:
             finish(self._kit, call, reply, broken=broken)
+            keep(self._kit, call, reply, reply.body)
         REQUESTS.labels(door.name, str(reply.status)).inc()
 
     async def _stream(self, call: Call, door: Door, send: Send) -> None:

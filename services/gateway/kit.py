@@ -35,6 +35,7 @@ class Kit(Struct, kw_only=True):
     vault: Vault
     open_calls: dict[str, tuple[Call, Callable[[], object]]] = field(default_factory=dict)
     background: set[asyncio.Future[None]] = field(default_factory=set)
+    keys_used: dict[str, float] = field(default_factory=dict)
     draining: bool = False
 
 

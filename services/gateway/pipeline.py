@@ -4,7 +4,9 @@ import asyncio
 
 from libs.common.contracts.routing import Candidate
 from libs.common.errors import MuxError, UpstreamFailed
+from services.gateway.answers import let_go, look_up, mode_of
 from services.gateway.attempts import try_candidate
+from services.gateway.audit import audit_refusal, audit_use
 from services.gateway.booking import book_refusal
 from services.gateway.call import Call, Reply
 from services.gateway.kit import Kit
@@ -17,31 +19,45 @@ async def answer(kit: Kit, call: Call) -> Reply:
 
     Raises the MuxError that refuses the request; what was reserved is then freed.
     """
+    audit_use(kit, call)
     try:
         check_allowed(kit, call)
+        if kept := await cached(kit, call):
+            return kept
         await mask_and_plan(kit, call)
+        return await first_answer(kit, call)
     except (MuxError, asyncio.CancelledError) as error:
-        book_refusal(kit, call, error if isinstance(error, MuxError) else MuxError("cancelled"))
+        if not call.attempts:
+            book_refusal(kit, call, error)
+            audit_refusal(kit, call, error)
+        await let_go(kit, call)
         raise
-    return await first_answer(kit, call)
+
+
+async def cached(kit: Kit, call: Call) -> Reply | None:
+    """The kept answer of an identical request, where the cache is on: mask first, then look."""
+    mode = mode_of(kit, call)
+    if mode == "off":
+        return None
+    await shield(kit, call)
+    return await look_up(kit, call, mode)
 
 
 async def mask_and_plan(kit: Kit, call: Call) -> None:
     """Mask, and at the same time route and reserve; a PII block outranks a budget refusal."""
+    if call.cache:  # masked already, to be looked up
+        await plan_and_reserve(kit, call)
+        return
     masking = asyncio.ensure_future(shield(kit, call))
     try:
         await plan_and_reserve(kit, call)
-    except MuxError:
+    except MuxError as refusal:
         await masking
+        raise refusal
+    except asyncio.CancelledError:
+        masking.cancel()
         raise
-    finally:
-        if not masking.done():
-            try:
-                await masking
-            except asyncio.CancelledError:
-                masking.cancel()
-                raise
-    masking.result()
+    await masking
 
 
 async def plan_and_reserve(kit: Kit, call: Call) -> None:

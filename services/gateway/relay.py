@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from libs.common.errors import MuxError, UpstreamFailed
+from services.gateway.answers import keep
 from services.gateway.booking import finish
 from services.gateway.call import Call, Reply
 from services.gateway.door import Door
@@ -17,7 +18,7 @@ from services.gateway.errors import Headers
 from services.gateway.http import SECURITY_HEADERS, SSE, Send
 from services.gateway.kit import Kit
 from services.gateway.masking import StreamRestorer
-from services.gateway.stream import PING
+from services.gateway.stream import PING, Meter
 from services.gateway.upstream import CallFailed
 
 CUT = "the provider's stream ended before the answer was complete; send the request again"
@@ -90,36 +91,54 @@ class EventStream:
 
 async def relay(kit: Kit, call: Call, reply: Reply, out: EventStream) -> None:
     """Send the held and the coming events to their end; book the attempt, whatever happens."""
-    restorer = StreamRestorer(call.mapping) if call.mapping else None
     timeouts = kit.settings.gateway.timeouts
-    idle, end = timeouts.idle, call.timings.started + timeouts.total
+    end = call.timings.started + timeouts.total
+    kept: list[bytes] = []
     broken = "client_gone"
     try:
-        await out.write(restorer.feed(reply.held) if restorer else reply.held)
-        assert reply.rest
-        async with asyncio.timeout(idle) as limit:
-            async for piece in reply.rest:
-                limit.reschedule(min(time.monotonic() + idle, end))
-                await out.write(restorer.feed(piece) if restorer else piece)
-        if restorer:
-            await out.write(restorer.close())
-        meter = reply.attempt.meter
-        broken = "" if meter.ended or meter.error is not None else "cut"
-        if broken:
+        await _pump(call, reply, out, kept, (timeouts.idle, end))
+        broken = _broken(reply.attempt.meter)
+        if broken == "cut":
             await out.fail(UpstreamFailed(CUT), call.id)
-        broken = broken or ("upstream_error" if meter.error is not None else "")
     except TimeoutError:
         broken = "timeout" if time.monotonic() >= end else "idle"
-        words = f"the provider was silent for {idle:g} s"
+        words = f"the provider was silent for {timeouts.idle:g} s"
         if broken == "timeout":
             words = f"the answer took longer than {timeouts.total:g} s"
-        failure = UpstreamFailed(words, {"type": "timeout_error", "status": 504})
-        await out.fail(failure, call.id)
+        await out.fail(UpstreamFailed(words, {"type": "timeout_error", "status": 504}), call.id)
     except CallFailed as lost:
         broken = "cut"
         await out.fail(UpstreamFailed(f"{CUT} ({lost.detail})"), call.id)
     except asyncio.CancelledError:
-        broken = call.stopped or "client_gone"
+        broken = "paused" if call.stopped else "client_gone"
         raise
     finally:
         finish(kit, call, reply, broken=broken)
+        keep(kit, call, reply, b"" if broken else b"".join(kept))
+
+
+async def _pump(
+    call: Call, reply: Reply, out: EventStream, kept: list[bytes], bounds: tuple[float, float]
+) -> None:
+    """All events to the client. `bounds`: the longest silence, and when the total time ends."""
+    assert reply.rest
+    restorer = StreamRestorer(call.mapping) if call.mapping else None
+    idle, end = bounds
+    await out.write(restorer.feed(reply.held) if restorer else reply.held)
+    if call.cache_writes:
+        kept.append(reply.held)
+    async with asyncio.timeout(idle) as limit:
+        async for piece in reply.rest:
+            limit.reschedule(min(time.monotonic() + idle, end))
+            if call.cache_writes:
+                kept.append(piece)
+            await out.write(restorer.feed(piece) if restorer else piece)
+    if restorer:
+        await out.write(restorer.close())
+
+
+def _broken(meter: Meter) -> str:
+    """What was wrong with a stream that came to its end by itself."""
+    if meter.ended:
+        return ""
+    return "upstream_error" if meter.error is not None else "cut"

@@ -57,6 +57,9 @@ class Vault:
         store = self._store.set(f"{PREFIX}claim:{name}", b"1", nx=True, px=int(seconds * 1000))
         return bool(await self._ask(store))
 
+    async def unclaim(self, name: str) -> None:
+        await self._ask(self._store.delete(f"{PREFIX}claim:{name}"))
+
     @property
     def _store(self) -> "Redis":
         if self._redis is None:

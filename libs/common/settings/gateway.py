@@ -20,6 +20,16 @@ class TimeoutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     report: float = 30.0
 
 
+class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The response cache: seconds an answer is kept, the largest one kept (bytes), whether
+    `temperature: 0` asks for it by itself, and how long identical requests wait for the first."""
+
+    ttl: float = 3600.0
+    max_bytes: int = 262_144
+    temperature_zero: bool = False
+    claim: float = 60.0
+
+
 class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`*_down` say what happens when a service does not answer: "closed" refuses with 503,
     "open" goes on without it. `ping_after` is when a silent provider makes us answer with our
@@ -48,3 +58,4 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     key_cache: float = 5.0
     max_attempts: int = 4
     timeouts: TimeoutSettings = TimeoutSettings()
+    cache: CacheSettings = CacheSettings()

@@ -22,6 +22,7 @@ from libs.common.contracts.spending import (
     SetLimits,
 )
 from libs.common.errors import InvalidRequest
+from services.gateway.audit import audit
 from services.gateway.routes.callers import administrator, json_object, kit_of
 from services.gateway.routes.forms import flag, known_fields, moment, one_of, text, whole
 
@@ -41,6 +42,7 @@ async def create_key(request: Request) -> dict[str, Any]:
     who = await administrator(request)
     key = _key(await json_object(request))
     made = await kit_of(request).bus.ask(CREATE_KEY, CreateKey(principal=who, key=key))
+    audit(kit_of(request), who, "key.create", made.key.id, name=made.key.name, team=made.key.team)
     return {"key": key_json(made.key), "secret": made.secret}
 
 
@@ -61,6 +63,7 @@ async def rotate_key(request: Request, id: str) -> dict[str, Any]:
         principal=who, id=id, action="rotate", grace=float(whole(form, "grace_seconds", 30 * DAY))
     )
     made = await kit_of(request).bus.ask(ACT_ON_KEY, action)
+    audit(kit_of(request), who, "key.rotate", id, grace=action.grace)
     return {"key": key_json(made.key), "secret": made.secret}
 
 
@@ -69,6 +72,7 @@ async def revoke_key(request: Request, id: str) -> dict[str, Any]:
     who = await administrator(request)
     action = KeyAction(principal=who, id=id, action="revoke")
     made = await kit_of(request).bus.ask(ACT_ON_KEY, action)
+    audit(kit_of(request), who, "key.revoke", id)
     return {"key": key_json(made.key)}
 
 
@@ -84,7 +88,15 @@ async def set_limits(request: Request) -> dict[str, Any]:
         scope_id=text(form, "scope_id"),
         limits=_limits(form),
     )
-    return _limit_json(await kit_of(request).bus.ask(SET_LIMITS, wanted))
+    entry = await kit_of(request).bus.ask(SET_LIMITS, wanted)
+    audit(
+        kit_of(request),
+        who,
+        "limits.set",
+        f"{wanted.scope}:{wanted.scope_id}",
+        **_limit_json(entry),
+    )
+    return _limit_json(entry)
 
 
 @router.get("/limits")
@@ -108,6 +120,8 @@ async def pause(request: Request) -> dict[str, Any]:
         reason=text(form, "reason"),
     )
     await kit_of(request).bus.ask(PAUSE, wanted)
+    action = "pause" if wanted.paused else "resume"
+    audit(kit_of(request), who, action, f"{wanted.scope}:{wanted.scope_id}", reason=wanted.reason)
     return {"scope": wanted.scope, "scope_id": wanted.scope_id, "paused": wanted.paused}
 
 

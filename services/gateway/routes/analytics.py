@@ -18,6 +18,7 @@ from libs.common.contracts.spending import (
 )
 from libs.common.errors import InvalidRequest, NotFound
 from libs.common.money import parse_usd, usd
+from services.gateway.audit import audit
 from services.gateway.routes.callers import json_object, kit_of, principal
 from services.gateway.routes.forms import flag, known_fields, moment, one_of, text
 
@@ -48,7 +49,11 @@ async def set_budget(request: Request) -> dict[str, Any]:
         clamp=flag(form, "clamp", True),
     )
     state = await kit_of(request).bus.ask(SET_BUDGET, wanted)
-    return budget_json(state)
+    shown = budget_json(state)
+    audit(
+        kit_of(request), who, "budget.set", shown["id"], limit=shown["limit"], window=wanted.window
+    )
+    return shown
 
 
 @router.get("/v1/analytics/budgets")
@@ -70,6 +75,7 @@ async def list_budgets(request: Request) -> dict[str, Any]:
 async def delete_budget(request: Request, id: str) -> dict[str, Any]:
     who = await principal(request)
     await kit_of(request).bus.ask(DELETE_BUDGET, DeleteBudget(principal=who, id=id[:200]))
+    audit(kit_of(request), who, "budget.delete", id)
     return {"deleted": id}
 
 
