@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from services.pii.rules.hit import Hit, Text
 
 V4 = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![\w]|[.-][0-9])")
-V6 = re.compile(r"[23][0-9a-fA-F]{3}:[0-9a-fA-F:]{2,34}(?![\w:])")
+V6 = re.compile(r"[23][0-9a-fA-F]{3}:[0-9a-fA-F:]{2,39}(?![\w:])")
 VERSION = re.compile(
     r"(?:vers(?:ion)?s?|release|\brev|build|firmware|driver|\bv|oid|[a-z+]/|[=<>~^!]=\s?|[<>~^])[\"':=\s(]{0,4}$"
 )
@@ -46,18 +46,15 @@ def find(text: Text) -> Iterator[Hit]:
         if _is_public(match[0]) and _stands_alone(text, match) and not _is_version(text, match):
             yield Hit(match.start(), match.end(), "IP", 0.95, "a public IPv4 address")
     for match in V6.finditer(text.text):
-        if (
-            match[0].count(":") >= 3
-            and _is_public(match[0].rstrip(":"))
-            and _stands_alone(text, match)
-        ):
-            yield Hit(
-                match.start(),
-                match.start() + len(match[0].rstrip(":")),
-                "IP",
-                0.95,
-                "a public IPv6 address",
-            )
+        value = _without_port(match[0])
+        if value.count(":") >= 3 and _is_public(value) and _stands_alone(text, match):
+            end = match.start() + len(value)
+            yield Hit(match.start(), end, "IP", 0.95, "a public IPv6 address")
+
+
+def _without_port(value: str) -> str:
+    value = value.rstrip(":")
+    return value.rpartition(":")[0] if value.count(":") == 8 else value
 
 
 def _is_public(value: str) -> bool:

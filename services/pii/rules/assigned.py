@@ -15,8 +15,8 @@ from services.pii.rules.hit import Hit, Text
 ASSIGNS = re.compile(
     r"""\\?["'`\])]{0,3}                                    # the end of a quoted or indexed name
     (?:
-      \s{0,12}(?:=>|:=|\?=|={1,2}|:)\s{0,12}                # assignment, mapping
-    | \s?:\s?[A-Za-z_][\w\[\], .|?]{0,40}=\s{0,4}           # a typed declaration
+      \s?:\s?[A-Za-z_][\w\[\], .|?]{0,40}=\s{0,4}(?=["'])    # a typed declaration
+    | \s{0,12}(?:=>|:=|\?=|={1,2}|:)\s{0,12}                # assignment, mapping
     | \s{0,4},\s{0,4}(?=\\?["'])                            # two arguments
     | \((?=["'`])                                           # one argument
     | >(?=[^<>\s]{6,300}</)                                 # an XML element
@@ -76,7 +76,7 @@ def _given(text: Text, name: names.Name) -> Value | None:
     if value is None:
         return None
     written = text.text[value.start : value.end]
-    if not value.quoted and values.is_code(written) and not value.env:
+    if not value.quoted and not value.env and values.is_code(written):
         return None
     return value if values.is_secret(written, weak=name.weak, env=value.env) else None
 

@@ -11,13 +11,15 @@ from services.pii.rules.hit import Hit, Text
 from services.pii.rules.vendors import VENDORS
 
 RUN = re.compile(r"[A-Za-z0-9_-]{16,}")
-HEAD = 3
+LITERAL = re.compile(r"[A-Za-z0-9_-]{1,3}(?![{?])")
 
 
 def _table() -> dict[str, list[tuple[str, "re.Pattern[str]"]]]:
     table: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
     for vendor, pattern in VENDORS:
-        table.setdefault(pattern[:HEAD], []).append((vendor, re.compile(pattern)))
+        head = LITERAL.match(pattern)
+        assert head, pattern
+        table.setdefault(head[0], []).append((vendor, re.compile(pattern)))
     return table
 
 
@@ -29,8 +31,15 @@ def find(text: Text) -> Iterator[Hit]:
         start = run.start()
         while start < run.end() and text.text[start] in "-_":
             start += 1
-        for vendor, pattern in TABLE.get(text.text[start : start + HEAD], ()):
-            match = pattern.match(text.text, start)
+        hit = _vendor_key(text.text, start)
+        if hit:
+            yield hit
+
+
+def _vendor_key(text: str, start: int) -> Hit | None:
+    for head in (text[start : start + 3], text[start : start + 2], text[start : start + 1]):
+        for vendor, pattern in TABLE.get(head, ()):
+            match = pattern.match(text, start)
             if match and not is_filler(match[0]):
-                yield Hit(start, match.end(), "SECRET", 1.0, f"the key format of {vendor}")
-                break
+                return Hit(start, match.end(), "SECRET", 1.0, f"the key format of {vendor}")
+    return None

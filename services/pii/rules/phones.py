@@ -4,16 +4,15 @@ where a word before it says that a phone number follows."""
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from functools import lru_cache
 
-import phonenumbers
-from phonenumbers import PhoneMetadata
-
+from services.pii.rules import plans
 from services.pii.rules.hit import Hit, Rule, Text
 
 INTERNATIONAL = re.compile(r"\+[1-9](?:[ ().\-/\u00a0]{0,2}[0-9]){6,14}(?![0-9])")
 # The North American form, whose brackets or dashes hardly mean anything else.
-DOMESTIC = re.compile(r"\(?[2-9][0-9]{2}(?:\) ?|-)[2-9][0-9]{2}-[0-9]{4}(?![\w-]|\.[0-9])")
+DOMESTIC = re.compile(
+    r"[(2-9](?:(?<=\()[2-9])?[0-9]{2}(?:\) ?|-)[2-9][0-9]{2}-[0-9]{4}(?![\w-]|\.[0-9])"
+)
 NATIONAL = re.compile(r"[(0-9](?:[ ().\-/\u00a0]{0,2}[0-9]){6,13}(?![\w]|[.,:-][0-9])")
 # Every branch begins with a letter, so that the search skips quickly; short ones are checked to
 # be words of their own.
@@ -59,32 +58,35 @@ REGIONS = [
     "ZA",
     "AR",
 ]
-# 555-0100 to 555-0199 are kept for fiction.
-FICTION = re.compile(r"(?:55501[0-9]{2}|5551212)\Z")
+NOT_DIGITS = re.compile("[^0-9]+")
 
 
 def rule(region: str) -> Rule:
     """The rule for one home region."""
 
     def find(text: Text) -> Iterator[Hit]:
-        known: dict[str, bool] = {}
-        yield from _international(text, known)
+        yield from _international(text)
         if region in ("US", "CA"):
-            yield from _domestic(text, known, region)
+            yield from _domestic(text, region)
         yield from _named(text, region)
 
     return find
 
 
-def _international(text: Text, known: dict[str, bool]) -> Iterator[Hit]:
+def _international(text: Text) -> Iterator[Hit]:
     for match in INTERNATIONAL.finditer(text.text):
-        if _alone(text.text, match.start()) and _valid(match[0], None, known):
+        written = match[0]
+        if not _alone(text.text, match.start()):
+            continue
+        # Digits in one go may be any number; groups, or a word before, say that they are a phone's.
+        strict = written[1:].isdigit() and not NAME.search(text.before(match.start(), NEAR))
+        if plans.is_international(_digits(written), strict=strict):
             yield Hit(match.start(), match.end(), "PHONE", 0.95, "a number with its country code")
 
 
-def _domestic(text: Text, known: dict[str, bool], region: str) -> Iterator[Hit]:
+def _domestic(text: Text, region: str) -> Iterator[Hit]:
     for match in DOMESTIC.finditer(text.text):
-        if _alone(text.text, match.start()) and _valid(match[0], region, known):
+        if _alone(text.text, match.start()) and plans.is_national(_digits(match[0]), region):
             yield Hit(match.start(), match.end(), "PHONE", 0.85, f"a number as {region} writes it")
 
 
@@ -128,36 +130,14 @@ def _alone(text: str, start: int) -> bool:
     )
 
 
-def _valid(written: str, region: str | None, known: dict[str, bool]) -> bool:
-    """`known` is of one text: no number outlives its scan."""
-    if written not in known:
-        try:
-            number = phonenumbers.parse(written, region)
-        except phonenumbers.NumberParseException:
-            known[written] = False
-        else:
-            fiction = number.country_code == 1 and FICTION.search(str(number.national_number))
-            known[written] = phonenumbers.is_valid_number(number) and not fiction
-    return known[written]
-
-
 def _possible(written: str, region: str) -> bool:
     """Whether any of the large numbering plans has such a number, the home region's first."""
-    digits = re.sub("[^0-9]", "", written)
-    if len(set(digits)) < 3 or FICTION.search(digits):
+    digits = _digits(written)
+    if len(set(digits)) < 3 or plans.FICTION.search(digits):
         return False
-    return any(
-        pattern.fullmatch(digits.removeprefix(prefix) if prefix else digits)
-        for prefix, pattern in _plans(region)
-    )
+    return any(plans.is_national(digits, each) for each in (region, *REGIONS))
 
 
-@lru_cache(maxsize=8)
-def _plans(home: str) -> tuple[tuple[str, "re.Pattern[str]"], ...]:
-    plans = []
-    for region in dict.fromkeys([home, *REGIONS]):
-        data = PhoneMetadata.metadata_for_region(region)
-        if data and data.general_desc and data.general_desc.national_number_pattern:
-            pattern = re.compile(data.general_desc.national_number_pattern)
-            plans.append((data.national_prefix or "", pattern))
-    return tuple(plans)
+def _digits(written: str) -> str:
+    """The digits to dial; the zero of `+44 (0)20` is not one of them."""
+    return NOT_DIGITS.sub("", written.replace("(0)", "") if written[0] == "+" else written)

@@ -51,4 +51,8 @@ def is_random(value: str) -> bool:
     if is_hex(body, 20):
         return True
     found = kinds(body) - {SIGN}
-    return len(body) >= 16 and DIGIT in found and len(found) >= 2 and jumble(body) >= 0.22
+    if len(body) < 16 or len(found) < 2:
+        return False
+    if DIGIT not in found:
+        return len(body) >= 20 and jumble(body) >= 0.2
+    return jumble(body) >= (0.17 if len(found) == 3 else 0.22)

@@ -12,15 +12,17 @@ IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.|-)[A-Za-z_$][\w$]*
 REFERENCE = re.compile(
     r"(?:\.{0,2}/[A-Za-z_.-]{1,24}(?:/|\Z|\.)|\.{1,2}/|~/|[A-Za-z]:\\|[a-z][a-z0-9+.-]{1,20}://|arn:|urn:|file:|env:|vault:|ref:|op://"
     r"|secret[s]?[:/.]|sha(?:1|256|384|512)[:-]|md5:|data:|bcrypt|\$2[aby]\$|\$argon|\$pbkdf|\$[156]\$"
-    r"|pbkdf2|argon2|ssh-|-----|\*|&)"
+    r"|pbkdf2|argon2|ssh-|-----|[*&][A-Za-z_]+\Z)"
 )
-CODE = re.compile(r"[(){}\[\]]|==|&&|\|\||=>|->|::|\+\+|[<>]|\w\.\w+\.\w|;$|^[+*&|-]")
+CODE = re.compile(r"[(){}\[\]]|==|&&|\|\||=>|->|::|\+\+|[<>]|\w\.\w+\.\w|;$")
+RANDOM = re.compile(r"[A-Za-z0-9+/_.~-]+={0,2}\Z")
 LEAST = 8
 LONGEST_PASSWORD = 64
 
 
 def is_code(value: str) -> bool:
-    return CODE.search(value) is not None
+    """An expression, unless it is random."""
+    return CODE.search(value) is not None and not (RANDOM.match(value) and shape.is_random(value))
 
 
 def is_secret(value: str, *, weak: bool, env: bool = False) -> bool:
@@ -60,5 +62,5 @@ def _is_mixed(value: str, env: bool) -> bool:
     """Letters and digits that could be an identifier: a password only if in no order."""
     found = shape.kinds(value) - {shape.SIGN}
     if shape.DIGIT in found:
-        return env or len(found) == 3 and "_" not in value or shape.jumble(value) >= 0.3
+        return env or len(found) == 3 and ("_" not in value or shape.jumble(value) >= 0.15)
     return len(found) == 2 and len(value) >= 10 and shape.jumble(value) >= 0.2

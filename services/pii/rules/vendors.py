@@ -135,6 +135,7 @@ VENDORS: tuple[tuple[str, str], ...] = (
     ("Mailgun", f"key-{HEX}{{32}}{END_A}"),
     ("Resend", f"re_{A}{{6,12}}_{A}{{16,32}}{END_A}"),
     ("Courier", f"pk_prod_{A}{{28}}{END_A}"),
+    *_each("Discord", "M N O", rf"{U}{{22,27}}\.{U}{{6}}\.{U}{{27,45}}{END}"),
     # Work tools
     ("Linear", f"lin_(?:api|oauth)_{A}{{32,64}}{END_A}"),
     ("Notion", f"ntn_{A}{{40,60}}{END_A}"),
