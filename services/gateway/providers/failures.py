@@ -36,16 +36,18 @@ _TOO_LONG = re.compile(
     r"|input token count .{0,40}exceeds|max_new_tokens",
     re.I,
 )
-# used > limit, in the order a provider's sentence names them.
-_LIMIT_FIRST = re.compile(
-    r"(?:context length|prompt length|context window|context size)[^0-9]{0,40}?(\d[\d,]*)"
-    r".{0,120}?(?:requested|resulted in|contains?|given|has|used)[^0-9]{0,30}(\d[\d,]*)",
-    re.I | re.S,
-)
-_USED_FIRST = re.compile(
-    r"(?:token count|contains|prompt is too long:?|has|request \()[^0-9]{0,20}(\d[\d,]*)"
-    r".{0,160}?(?:maximum|limit|allowed|context|>)[^0-9]{0,40}(\d[\d,]*)",
-    re.I | re.S,
+# The figures, in the ways in which providers tell them; the first match counts.
+_FIGURES = tuple(
+    re.compile(pattern.replace("N", r"\d[\d,]*"), re.I | re.S)
+    for pattern in (
+        r"context length is (?P<limit>N).{0,90}\((?P<used>N) in the messages\D{1,6}(?P<asked>N) in",
+        r"context (?:length|window|size)\D{0,40}?(?P<limit>N)"
+        r".{0,120}?(?:requested|resulted in|contains?|given|has|used)\D{0,30}(?P<used>N)",
+        r"prompt length\D{0,40}?(?P<limit>N).{0,90}?contains\D{0,30}(?P<used>N)",
+        r"contains (?P<used>N) tokens.{0,90}?model with (?P<limit>N) maximum",
+        r"(?:token count|prompt is too long:?|request \()\D{0,20}(?P<used>N)"
+        r".{0,160}?(?:maximum|limit|allowed|context|>)\D{0,40}(?P<limit>N)",
+    )
 )
 _BROKE = re.compile(r"insufficient_quota|insufficient balance|exceeded your current quota", re.I)
 _BUSY = re.compile(r"overloaded|over capacity|capacity exceeded|server is busy", re.I)
@@ -88,18 +90,16 @@ def too_long(message: str) -> str:
     """ "prompt is too long: N tokens > M maximum" where the sentence has the figures."""
     if message.startswith(("prompt is too long", "input length and `max_tokens` exceed")):
         return message
-    found = _LIMIT_FIRST.search(message)
-    if found:
-        limit, used = _number(found[1]), _number(found[2])
-    elif found := _USED_FIRST.search(message):
-        used, limit = _number(found[1]), _number(found[2])
-    else:
+    found = next(filter(None, (figures.search(message) for figures in _FIGURES)), None)
+    if found is None:
         return f"prompt is too long: {message}"
-    return f"prompt is too long: {used} tokens > {limit} maximum ({message})"
-
-
-def _number(text: str) -> int:
-    return int(text.replace(",", ""))
+    told = {name: int(text.replace(",", "")) for name, text in found.groupdict().items()}
+    if "asked" in told:
+        return (
+            "input length and `max_tokens` exceed context limit: "
+            f"{told['used']} + {told['asked']} > {told['limit']} ({message})"
+        )
+    return f"prompt is too long: {told['used']} tokens > {told['limit']} maximum ({message})"
 
 
 def _by_class(status: int) -> str:
