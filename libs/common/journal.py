@@ -19,14 +19,14 @@ from nats.js.errors import APIError, NotFoundError
 
 from libs.common.bus import LOST, Bus
 from libs.common.contracts.base import EVENTS_STREAM, STATE_STREAM, STATE_SUBJECTS, Event
-from libs.common.contracts.routing import DECIDED
+from libs.common.contracts.routing import DECIDED, FEEDBACK
 from libs.common.contracts.spending import ALERTED, AUDITED
 from libs.common.contracts.usage import USED
 from libs.common.errors import Unavailable
 from libs.common.settings.journal import JournalSettings
 
 log = logging.getLogger(__name__)
-JOURNALED: tuple[Event[Any], ...] = (USED, DECIDED, ALERTED, AUDITED)
+JOURNALED: tuple[Event[Any], ...] = (USED, DECIDED, FEEDBACK, ALERTED, AUDITED)
 DEAD_SUBJECT = "dead.v1"
 PULL_SECONDS = 5.0
 AWAY_SECONDS = 1.0
@@ -189,7 +189,7 @@ class Consumer:
             await self._one_by_one(good)
             return
         for message, _ in good:
-            await (message.ack() if handled else message.nak())
+            await _answered(message, handled)
 
     async def _handled(self, bodies: list[Any]) -> bool:
         """Whether they were handled; False at a stop while the store behind is away."""
@@ -210,7 +210,7 @@ class Consumer:
             except Exception as error:  # noqa: BLE001  see above
                 await self._failed(message, error)
             else:
-                await (message.ack() if handled else message.nak())
+                await _answered(message, handled)
 
     async def _failed(self, message: Msg, error: Exception) -> None:
         if message.metadata.num_delivered >= self._max_deliver:
@@ -236,6 +236,11 @@ class Consumer:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+async def _answered(message: Msg, handled: bool) -> None:
+    """Given back a little later: at once, it would come to the pull that is being closed."""
+    await (message.ack() if handled else message.nak(delay=AWAY_SECONDS))
 
 
 def _is_status(message: Msg) -> bool:

@@ -24,6 +24,7 @@ from nats.js.kv import KeyValue
 from libs.common.bus import LOST, Bus
 from libs.common.contracts.spending import Audit
 from libs.common.errors import Unavailable
+from services.analytics.rows import ticks, transposed
 from services.analytics.store import Store
 
 BUCKET, HEAD = "MODELMUXER_AUDIT", "head"
@@ -32,11 +33,12 @@ PIECE = 500  # entries a head may carry: far below what one message holds
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """`moment` is the time as text, since a hash needs one spelling; `detail` is JSON."""
+    """`at` is in microseconds, `moment` the same as text, since a hash needs one spelling;
+    `detail` is JSON."""
 
     seq: int
     id: str
-    at: float
+    at: int
     org: str
     actor: str
     action: str
@@ -79,7 +81,7 @@ def _entry(seq: int, event: Audit, prev: str) -> Entry:
     entry = Entry(
         seq=seq,
         id=event.id,
-        at=event.at,
+        at=ticks(event.at),
         org=event.org,
         actor=event.actor,
         action=event.action,
@@ -131,8 +133,8 @@ class Trail:
 
     async def _write(self, head: Head, revision: int) -> None:
         if head.entries and revision != self._written:
-            lines = msgspec.json.Encoder().encode_lines(head.entries)
-            await self._store.insert("audit", lines)
+            rows = [msgspec.structs.asdict(entry) for entry in head.entries]
+            await self._store.insert("audit", transposed(rows))
         self._written = revision
 
     async def _unknown(self, events: Sequence[Audit]) -> list[Audit]:

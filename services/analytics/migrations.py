@@ -7,16 +7,19 @@ A service only checks; the embedded engine, which nobody else may open, migrates
 import time
 from pathlib import Path
 
-import msgspec
-
 from libs.common.errors import Unavailable
 from libs.common.settings.analytics import AnalyticsSettings
+from services.analytics.rows import Columns, ticks
 from services.analytics.store import Store
 
 SCHEMA = Path(__file__).parent / "schema"
 STEPS = """
-CREATE TABLE IF NOT EXISTS schema_steps (number UInt32, name String, at DateTime64(3, 'UTC'))
+CREATE TABLE IF NOT EXISTS schema_steps (number UInt32, name String, at DateTime64(6, 'UTC'))
 ENGINE = ReplacingMergeTree ORDER BY number
+"""
+MADE = """
+SELECT name, create_table_query AS statement FROM system.tables
+WHERE database = currentDatabase()
 """
 
 
@@ -34,8 +37,8 @@ async def migrate(store: Store, settings: AnalyticsSettings) -> list[str]:
     fresh = [step for step in steps() if step[0] > done]
     for number, name, statement in fresh:
         await store.write(statement)
-        line = msgspec.json.encode({"number": number, "name": name, "at": time.time()})
-        await store.insert("schema_steps", line)
+        row: Columns = {"number": [number], "name": [name], "at": [ticks(time.time())]}
+        await store.insert("schema_steps", row)
     await _keep(store, settings)
     return [name for _, name, _ in fresh]
 
@@ -76,17 +79,11 @@ async def _keep(store: Store, settings: AnalyticsSettings) -> None:
         ("usage_daily", "day"): settings.rollup_days,
         ("audit", "at"): settings.audit_days,
     }
+    made = await store.read_own_writes(MADE)
+    now = {row["name"]: row["statement"] for row in made}
     for (table, column), count in days.items():
-        if count > 0:
-            ttl = f"MODIFY TTL toDateTime({column}) + INTERVAL {int(count)} DAY"
-            await store.write(
-                f"ALTER TABLE {table} {ttl} SETTINGS materialize_ttl_after_modify = 0"
-            )
-        elif await _has_ttl(store, table):
+        if count > 0 and f"TTL toDateTime({column}) + toIntervalDay({count})" not in now[table]:
+            ttl = f"ALTER TABLE {table} MODIFY TTL toDateTime({column}) + INTERVAL {count:d} DAY"
+            await store.write(f"{ttl} SETTINGS materialize_ttl_after_modify = 0")
+        elif count <= 0 and " TTL " in now[table]:
             await store.write(f"ALTER TABLE {table} REMOVE TTL")
-
-
-async def _has_ttl(store: Store, table: str) -> bool:
-    sql = """SELECT count() AS n FROM system.tables WHERE database = currentDatabase()
-        AND name = {table:String} AND create_table_query LIKE '%TTL %'"""
-    return bool((await store.read_own_writes(sql, table=table))[0]["n"])

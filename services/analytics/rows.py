@@ -1,92 +1,143 @@
-"""Events as flat rows, one JSON object each: a column has the name of the contract's field."""
+"""Events as columns: a column has the name of the contract's field, times are microseconds.
 
-import math
+Columns rather than rows, because that is how ClickHouse takes them: a third of the CPU.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
+from libs.common.contracts.identity import Principal
 from libs.common.contracts.routing import Decision
 from libs.common.contracts.spending import Alert
-from libs.common.contracts.usage import Usage
+from libs.common.contracts.usage import Tokens, Usage
 
 Row = dict[str, Any]
-LARGEST = 2**62  # ClickHouse wraps an integer that does not fit its column instead of refusing it
-YEAR_2100 = 4_102_444_800
-as_dict = msgspec.structs.asdict
+Columns = dict[str, list[Any]]
+LARGEST = 2**62  # an integer that does not fit its column might come out as another one
+MICRO = 1_000_000
+YEAR_2100 = 4_102_444_800 * MICRO
 
 
-def usage_row(usage: Usage) -> Row:
-    row = as_dict(usage) | as_dict(usage.principal) | as_dict(usage.tokens)
-    del row["principal"], row["tokens"]
-    row["id"] = usage.id
-    return _checked(row)
+def _paths() -> dict[str, str]:
+    """Column names of a usage row, and where the event holds each."""
+    flat = [name for name in Usage.__struct_fields__ if name not in ("principal", "tokens")]
+    return (
+        {name: name for name in ("id", *flat)}
+        | {name: f"principal.{name}" for name in Principal.__struct_fields__}
+        | {name: f"tokens.{name}" for name in Tokens.__struct_fields__}
+    )
 
 
-def decision_row(decision: Decision) -> Row:
+USAGE_COLUMNS = {name: attrgetter(path) for name, path in _paths().items()}
+
+
+def usage_columns(used: Sequence[Usage]) -> Columns:
+    columns = {name: list(map(get, used)) for name, get in USAGE_COLUMNS.items()}
+    return _checked(columns)
+
+
+def decision_columns(decisions: Sequence[Decision]) -> Columns:
+    return _checked(transposed([_decision_row(decision) for decision in decisions]))
+
+
+def alert_columns(alerts: Sequence[Alert]) -> Columns:
+    return _checked(transposed([_alert_row(alert) for alert in alerts]))
+
+
+def transposed(rows: Sequence[Row]) -> Columns:
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def ticks(seconds: float) -> int:
+    """A time as DateTime64(6) holds it. Raises ValueError for what is no time of ours."""
+    try:
+        found = round(seconds * MICRO)
+    except (OverflowError, ValueError):
+        raise ValueError(f"at: {seconds} is no time") from None
+    if not 0 <= found < YEAR_2100:
+        raise ValueError(f"at: {seconds} is no time between 1970 and 2100")
+    return found
+
+
+def sort_out(
+    events: Sequence[Any], columns_of: Callable[[Sequence[Any]], Columns]
+) -> tuple[list[Any], list[tuple[Any, str]]]:
+    """The events that fit their columns, and the others with the reason."""
+    try:
+        columns_of(events)
+        return list(events), []
+    except ValueError as error:
+        if len(events) == 1:
+            return [], [(events[0], str(error))]
+    half = len(events) // 2
+    first, second = sort_out(events[:half], columns_of), sort_out(events[half:], columns_of)
+    return first[0] + second[0], first[1] + second[1]
+
+
+def _checked(columns: Columns) -> Columns:
+    """Times as ticks. Raises ValueError for a number that its column would change."""
+    for name, values in columns.items():
+        if not values or not isinstance(values[0], int | float):
+            continue
+        if name in ("at", "window_start"):
+            columns[name] = [ticks(value) for value in values]
+        elif not (min(values) > -LARGEST and max(values) < LARGEST):
+            raise ValueError(f"{name}: {max(values, key=abs)} is too large")
+    return columns
+
+
+def _decision_row(decision: Decision) -> Row:
     """`features` loses the user's words here, whoever forgot to."""
     plan, who = decision.plan, decision.principal
     first = plan.candidates[0] if plan.candidates else None
     features = msgspec.structs.replace(decision.features, user_text="")
-    return _checked(
-        {
-            "decision_id": decision.decision_id,
-            "request_id": decision.request_id,
-            "at": decision.at,
-            "org": who.org,
-            "team": who.team,
-            "user": who.user,
-            "key_id": who.key_id,
-            "run": who.run,
-            "asked": features.model,
-            "model": first.model if first else "",
-            "provider": first.provider if first else "",
-            "reason": plan.reason,
-            "confidence": plan.confidence,
-            "label": plan.label,
-            "routing": plan.routing,
-            "baseline": plan.baseline,
-            "saved": plan.saved,
-            "switch_cost": plan.switch_cost,
-            "moved": plan.moved,
-            "candidates": _json(plan.candidates),
-            "rejected": _json(plan.rejected),
-            "features": _json(features),
-            "extra": decision.extra,
-        }
-    )
+    return {
+        "decision_id": decision.decision_id,
+        "request_id": decision.request_id,
+        "at": decision.at,
+        "org": who.org,
+        "team": who.team,
+        "user": who.user,
+        "key_id": who.key_id,
+        "run": who.run,
+        "asked": features.model,
+        "model": first.model if first else "",
+        "provider": first.provider if first else "",
+        "reason": plan.reason,
+        "confidence": plan.confidence,
+        "label": plan.label,
+        "routing": plan.routing,
+        "baseline": plan.baseline,
+        "saved": plan.saved,
+        "switch_cost": plan.switch_cost,
+        "moved": plan.moved,
+        "candidates": _json(plan.candidates),
+        "rejected": _json(plan.rejected),
+        "features": _json(features),
+        "extra": decision.extra,
+    }
 
 
-def alert_row(alert: Alert) -> Row:
+def _alert_row(alert: Alert) -> Row:
     budget = alert.budget
-    return _checked(
-        {
-            "id": alert.id,
-            "at": alert.at,
-            "org": budget.org,
-            "budget_id": budget.id,
-            "scope": budget.scope,
-            "scope_id": budget.scope_id,
-            "window": budget.window,
-            "mode": budget.mode,
-            "limit": budget.limit,
-            "threshold": alert.threshold,
-            "spent": alert.spent,
-            "window_start": alert.window_start,
-            "refused": alert.refused,
-        }
-    )
-
-
-def _checked(row: Row) -> Row:
-    """Raise ValueError for a number that its column would silently change."""
-    if not 0 <= row["at"] < YEAR_2100:
-        raise ValueError(f"at: {row['at']} is no time between 1970 and 2100")
-    for name, value in row.items():
-        if isinstance(value, int) and not -LARGEST < value < LARGEST:
-            raise ValueError(f"{name}: {value} is too large")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name}: {value} is no number")
-    return row
+    return {
+        "id": alert.id,
+        "at": alert.at,
+        "org": budget.org,
+        "budget_id": budget.id,
+        "scope": budget.scope,
+        "scope_id": budget.scope_id,
+        "window": budget.window,
+        "mode": budget.mode,
+        "limit": budget.limit,
+        "threshold": alert.threshold,
+        "spent": alert.spent,
+        "window_start": alert.window_start,
+        "refused": alert.refused,
+    }
 
 
 def _json(value: object) -> str:

@@ -7,6 +7,7 @@ embedded engine wants one, and readers, so that a report never waits for an inse
 import asyncio
 import logging
 import re
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +15,17 @@ from typing import Any, TypeVar
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import (
+    ClickHouseError,
+    DatabaseError,
+    DataError,
+    OperationalError,
+)
+from clickhouse_connect.driver.insert import InsertContext
 
 from libs.common.errors import MuxError, Unavailable
 from libs.common.settings import Settings
+from services.analytics.rows import Columns
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -25,9 +33,7 @@ Connect = Callable[[str], Client]
 READ_SECONDS = 20
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
-# A part may lag behind the column that a newer contract brings; FINAL need not look for the
-# same event in two months.
-INSERT_SETTINGS = {"input_format_skip_unknown_fields": 1, "date_time_input_format": "best_effort"}
+# FINAL need not look for the same event in two months.
 READ_SETTINGS = {
     "max_execution_time": READ_SECONDS,
     "do_not_merge_across_partitions_select_final": 1,
@@ -49,6 +55,7 @@ class Store:
         self._writer = ThreadPoolExecutor(1, "clickhouse-write")
         self._readers = ThreadPoolExecutor(readers, "clickhouse-read")
         self._clients: dict[str, Client] = {}
+        self._plans: dict[str, InsertContext] = {}
 
     @classmethod
     def of(cls, settings: Settings) -> "Store":
@@ -82,13 +89,16 @@ class Store:
 
         return await self._in(self._writer, "write", work)
 
-    async def insert(self, table: str, lines: bytes) -> None:
-        """Insert JSON lines. Raises BadRow if a value is refused, Unavailable otherwise."""
+    async def insert(self, table: str, columns: Columns) -> None:
+        """Insert columns of equal length. Raises BadRow if a value among them is refused."""
 
         def work(client: Client) -> None:
-            client.raw_insert(
-                table, insert_block=lines, fmt="JSONEachRow", settings=INSERT_SETTINGS
-            )
+            plan = self._plans.get(table)
+            if plan is None:
+                plan = client.create_insert_context(table, list(columns), column_oriented=True)
+                self._plans[table] = plan
+            plan.data = list(columns.values())
+            client.insert(context=plan)
 
         await self._in(self._writer, "write", work)
 
@@ -108,6 +118,7 @@ class Store:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+        self._plans.clear()
 
     async def _in(self, pool: ThreadPoolExecutor, side: str, work: Callable[[Client], T]) -> T:
         def run() -> T:
@@ -123,14 +134,19 @@ def _said(work: Callable[[], T]) -> T:
     """Run it, and put the driver's errors into our words; theirs quote the statement."""
     try:
         return work()
+    except (DataError, OverflowError, struct.error) as error:
+        raise BadRow(f"a value does not fit: {_first_line(error)}") from error
+    except (OperationalError, OSError) as error:
+        log.warning("ClickHouse: %s", _first_line(error))
+        raise Unavailable("ClickHouse is away") from error
     except DatabaseError as error:
         if error.code in DATA_ERRORS:
             raise BadRow(f"ClickHouse refuses a value: {_first_line(error)}") from error
         log.warning("ClickHouse: %s", _first_line(error))
         raise Unavailable(f"ClickHouse said {error.name or 'no'}") from error
-    except (ClickHouseError, OSError) as error:
+    except ClickHouseError as error:
         log.warning("ClickHouse: %s", _first_line(error))
-        raise Unavailable("ClickHouse is away") from error
+        raise Unavailable("ClickHouse cannot be used") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -140,7 +156,7 @@ def _first_line(error: Exception) -> str:
 def _embedded(folder: Path, database: str) -> Client:
     folder.mkdir(parents=True, exist_ok=True)
     return clickhouse_connect.get_client(
-        interface="chdb", path=str(folder), database=database or None
+        interface="chdb", path=str(folder), database=database or None, tz_mode="aware"
     )
 
 
@@ -151,4 +167,6 @@ def _server(url: str, database: str) -> Client:
         autogenerate_session_id=False,
         connect_timeout=3,
         send_receive_timeout=60,
+        compress=False,
+        tz_mode="aware",
     )

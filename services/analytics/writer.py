@@ -7,20 +7,22 @@ healed by the redelivery, and replicas cannot overwrite a newer sum with an olde
 inserted a row computes its hour afterwards.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
-
-import msgspec
+from typing import Any, TypeVar
 
 from libs.common.contracts.routing import Decision
 from libs.common.contracts.spending import Alert, Audit
 from libs.common.contracts.usage import Usage
 from services.analytics import guesses
-from services.analytics.rows import Row, alert_row, decision_row, usage_row
+from services.analytics.rows import (
+    Columns,
+    alert_columns,
+    decision_columns,
+    sort_out,
+    usage_columns,
+)
 from services.analytics.store import BadRow, Store
 
-log = logging.getLogger(__name__)
 E = TypeVar("E")
 HOUR, DAY = 3600, 86400
 
@@ -60,6 +62,7 @@ SETTINGS do_not_merge_across_partitions_select_final = 1
 """
 
 Append = Callable[[Sequence[Audit]], Awaitable[None]]
+ColumnsOf = Callable[[Sequence[Any]], Columns]
 Bury = Callable[[object, str], Awaitable[None]]
 
 
@@ -72,15 +75,14 @@ class Writer:
 
     async def take(self, events: Sequence[object]) -> None:
         """Write a batch of mixed kinds. Raises Unavailable if the store is away."""
-        await self._used(await self._fit(_of(events, Usage), usage_row))
-        await self._insert("decisions", await self._fit(_of(events, Decision), decision_row))
-        await self._insert("alerts", await self._fit(_of(events, Alert), alert_row))
+        await self._used(await self._fit(_of(events, Usage), usage_columns))
+        await self._plain("decisions", _of(events, Decision), decision_columns)
+        await self._plain("alerts", _of(events, Alert), alert_columns)
         await self._append(_of(events, Audit))
 
-    async def _used(self, pairs: list[tuple[Usage, Row]]) -> None:
-        used = [event for event, _ in pairs]
+    async def _used(self, used: list[Usage]) -> None:
         await guesses.remember(self._store, used)
-        await self._insert("usage", pairs)
+        await self._insert("usage", used, usage_columns)
         corrected = await guesses.correct(self._store, used)
         await roll_up(
             self._store,
@@ -88,35 +90,33 @@ class Writer:
             [event.at for event in used] + [at for _, at in corrected],
         )
 
-    async def _fit(self, events: list[E], row_of: Callable[[E], Row]) -> list[tuple[E, Row]]:
-        """The events with their rows, but for those that no column can hold."""
-        pairs = []
-        for event in events:
-            try:
-                pairs.append((event, row_of(event)))
-            except ValueError as error:
-                await self._bury(event, str(error))
-        return pairs
+    async def _plain(self, table: str, events: list[E], columns_of: ColumnsOf) -> None:
+        await self._insert(table, await self._fit(events, columns_of), columns_of)
 
-    async def _insert(self, table: str, pairs: list[tuple[E, Row]]) -> None:
+    async def _fit(self, events: list[E], columns_of: ColumnsOf) -> list[E]:
+        """The events but for those that no column can hold."""
+        fitting, others = sort_out(events, columns_of) if events else ([], [])
+        for event, why in others:
+            await self._bury(event, why)
+        return fitting
+
+    async def _insert(self, table: str, events: list[E], columns_of: ColumnsOf) -> None:
         """Insert them all; if a value among them is refused, halve until it stands alone."""
-        if not pairs:
+        if not events:
             return
-        lines = msgspec.json.Encoder().encode_lines([row for _, row in pairs])
         try:
-            await self._store.insert(table, lines)
+            await self._store.insert(table, columns_of(events))
         except BadRow as error:
-            if len(pairs) == 1:
-                await self._bury(pairs[0][0], error.detail)
+            if len(events) == 1:
+                await self._bury(events[0], error.detail)
                 return
-            half = len(pairs) // 2
-            await self._insert(table, pairs[:half])
-            await self._insert(table, pairs[half:])
+            half = len(events) // 2
+            await self._insert(table, events[:half], columns_of)
+            await self._insert(table, events[half:], columns_of)
 
 
 async def roll_up(store: Store, orgs: set[str], times: Sequence[float]) -> None:
     """Compute the hours and days of these times anew."""
-    times = [at for at in times if 0 <= at < 2**32 - DAY]
     if not times:
         return
     for statement, step in ((HOURS, HOUR), (DAYS, DAY)):

@@ -1,7 +1,6 @@
 """The embedded engine opens one folder per process: one for all tests, a database for each."""
 
 import asyncio
-import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from typing import Any
 import clickhouse_connect
 import msgspec
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from libs.common.bus import Bus
 from libs.common.contracts.base import Event
@@ -29,24 +29,34 @@ from services.analytics.store import Store
 from tests.analytics.http_clickhouse import ClickHouseHttp
 from tests.support.servers import Server
 
-NUMBERS = itertools.count(1)
 ALICE = Principal(key_id="key_alice", key_name="alice", team="red", user="alice", run="run-a")
 BOB = Principal(key_id="key_bob", key_name="bob", team="blue", user="bob")
 ADMIN = Principal(key_id="key_root", admin=True)
 
 
 @pytest.fixture(scope="package")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """With a client kept open, since the engine takes a second to start."""
-    folder = tmp_path_factory.mktemp("analytics")
-    keep = clickhouse_connect.get_client(interface="chdb", path=str(folder / "clickhouse"))
-    yield folder
-    keep.close()
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("analytics")
+
+
+@pytest.fixture(scope="package")
+def engine(data_dir: Path) -> Iterator[Client]:
+    """A client kept open, since the engine takes a second to start."""
+    client = clickhouse_connect.get_client(interface="chdb", path=str(data_dir / "clickhouse"))
+    yield client
+    client.close()
 
 
 @pytest.fixture
-def settings(data_dir: Path) -> Settings:
-    analytics = AnalyticsSettings(database=f"test{next(NUMBERS)}", linger=0.1)
+def settings(data_dir: Path, engine: Client) -> Settings:
+    """One database for all tests, emptied before each: making it takes a while."""
+    filled = engine.query(
+        """SELECT name FROM system.tables
+        WHERE database = 'test' AND total_rows > 0 AND name != 'schema_steps'"""
+    )
+    for (name,) in filled.result_rows:
+        engine.command(f"TRUNCATE TABLE test.{name}")
+    analytics = AnalyticsSettings(database="test", linger=0.1)
     return Settings(data_dir=str(data_dir), analytics=analytics)
 
 

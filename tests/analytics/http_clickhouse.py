@@ -76,7 +76,10 @@ class ClickHouseHttp:
 
 @contextlib.contextmanager
 def _statement(query: str, body: bytes) -> Iterator[str]:
-    """The statement is in the body, or in the address with an insert's data in the body."""
+    """The statement is in the body, or in the address; an insert's data follows it."""
+    if not query and body.startswith(b"INSERT") and b" FORMAT Native\n" in body:
+        head, _, body = body.partition(b"\n")
+        query = head.decode()
     if not query or not body:
         yield query or body.decode()
         return
@@ -94,7 +97,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(b"")
 
     def do_POST(self) -> None:
-        self._answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            self._answer(b"".join(self._chunks()))
+        else:
+            self._answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
 
     def _answer(self, body: bytes) -> None:
         if not self.owner.running:

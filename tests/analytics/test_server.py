@@ -87,6 +87,8 @@ async def test_two_replicas_count_each_event_once(
 async def test_a_service_waits_for_a_schema_that_is_too_old(
     nats: Server, bus: Bus, settings: Settings
 ) -> None:
+    fresh = msgspec.structs.replace(settings.analytics, database="fresh")
+    settings = msgspec.structs.replace(settings, analytics=fresh)
     store = Store.of(settings)
     await store.create_database()
     async with serving(nats, settings):

@@ -10,7 +10,7 @@ from services.analytics.reports.asked import Asked, one_of
 from services.analytics.reports.requests import cursor_of, shown_decision
 from services.analytics.reports.source import scope
 from services.analytics.reports.sums import described
-from services.analytics.rows import Row
+from services.analytics.rows import Row, ticks
 from services.analytics.store import Store
 
 PIECE = 10_000
@@ -48,9 +48,15 @@ async def verified(store: Store, head: Head) -> dict[str, Any]:
         rows = await store.query(sql, last=verdict.last, rows=PIECE)
         if not rows:
             break
-        entries = [msgspec.convert(row | {"at": row["at"].timestamp()}, Entry) for row in rows]
+        entries = [
+            msgspec.convert(row | {"at": ticks(row["at"].timestamp())}, Entry) for row in rows
+        ]
         verdict = walked(verdict, entries)
     return msgspec.to_builtins(ended(verdict, head))  # type: ignore[no-any-return]
+
+
+def _entry(row: Row) -> Entry:
+    return msgspec.convert(row | {"at": ticks(row["at"].timestamp())}, Entry)
 
 
 def wants_verdict(asked: Asked) -> bool:

@@ -135,7 +135,7 @@ def _filtered(asked: Asked) -> tuple[str, dict[str, Any]]:
             parts.append(f"{column} = {{by_{name}:String}}")
             parameters[f"by_{name}"] = value
     if status := asked.text("status"):
-        parts.append("status = {by_status:UInt32}")
+        parts.append("status = {by_status:Int64}")
         parameters["by_status"] = whole("status", status, 100, 599)
     if cursor := asked.cursor:
         parts.append("(toUnixTimestamp64Micro(at), id) < ({last_at:Int64}, {last_id:String})")

@@ -1,0 +1,157 @@
+"""How fast analytics takes events and answers `costs`, on the embedded engine of this machine.
+
+    python scripts/bench/analytics.py                       # 1 million in, reports over 10 million
+    python scripts/bench/analytics.py --events 100000 --rows 1000000
+
+The first figure is the whole way of an event into the store: encoding, insert, rollups, no
+journal in between. For the second, rows are made inside the engine and rolled up once.
+"""
+
+import argparse
+import asyncio
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from libs.common.contracts.identity import Principal
+from libs.common.contracts.reports import Report
+from libs.common.contracts.spending import Audit
+from libs.common.contracts.usage import Tokens, Usage
+from libs.common.settings import Settings
+from services.analytics.audit import Head
+from services.analytics.migrations import migrate
+from services.analytics.reports import answer
+from services.analytics.store import Store
+from services.analytics.writer import Writer, roll_up
+
+DAYS = 30
+KEYS, RUNS, MODELS = 200, 20_000, 6
+ADMIN = Principal(key_id="key_root", admin=True)
+
+# The same shape as `event`, made by the engine: runs of 500 attempts, each of one key.
+SYNTHETIC = """
+INSERT INTO usage (id, request_id, attempt, at, org, user, key_id, run, asked, model, provider,
+    reason, input, cache_read, output, cost, baseline_model, baseline_cost, status, outcome,
+    seconds, first_token)
+WITH intDiv(number, 500) % 20000 AS run
+SELECT concat('syn_', toString(number), '.1'), concat('syn_', toString(number)), 1,
+    toDateTime64({since:Float64} + number * {step:Float64}, 6, 'UTC'), 'default',
+    concat('user', toString(run % 50)), concat('key_', toString(run % 200)),
+    concat('run', toString(run)), 'claude-opus-5',
+    concat('model', toString(intHash32(number + 1) % 6)), 'anthropic', 'simple',
+    100, 3000, 200, 1000 + number % 777, 'claude-opus-5', 5000, 200, 'ok', 1.5, 0.4
+FROM numbers({first:UInt64}, {count:UInt64})
+"""
+
+
+def event(number: int, at: float) -> Usage:
+    return Usage(
+        request_id=f"req_{number:012d}",
+        attempt=1,
+        at=at,
+        principal=Principal(
+            key_id=f"key_{number // 500 % KEYS}",
+            user=f"user{number // 500 % 50}",
+            run=f"run{number // 500 % RUNS}",
+        ),
+        asked="claude-opus-5",
+        model=f"model{number % MODELS}",
+        provider="anthropic",
+        reason="simple",
+        tokens=Tokens(input=100, cache_read=3000, output=200),
+        cost=1000 + number % 777,
+        baseline_model="claude-opus-5",
+        baseline_cost=5000,
+        seconds=1.5,
+        first_token=0.4,
+    )
+
+
+async def no_audit(events: Sequence[Audit]) -> None:
+    assert not events
+
+
+async def no_grave(event: object, why: str) -> None:
+    raise AssertionError(why)
+
+
+async def no_head() -> Head:
+    return Head()
+
+
+async def ingest(store: Store, events: int, batch: int, span: float) -> float:
+    """Rows per second, with the events spread over so many seconds of the last days."""
+    writer = Writer(store, no_audit, no_grave)
+    start = time.time() - span
+    numbers = iter(range(events))
+    spent = 0.0
+    while chunk := [event(n, start + span * n / events) for n in itertools.islice(numbers, batch)]:
+        began = time.perf_counter()
+        await writer.take(chunk)
+        spent += time.perf_counter() - began
+    return events / spent
+
+
+async def fill(store: Store, rows: int) -> None:
+    step = (DAYS - 1) * 86400 / rows
+    since = time.time() - (DAYS - 1) * 86400
+    for first in range(0, rows, 1_000_000):
+        count = min(1_000_000, rows - first)
+        await store.write(SYNTHETIC, since=since, step=step, first=first, count=count)
+        sys.stdout.write(f"\r  made {first + count:,} rows")
+        sys.stdout.flush()
+    began = time.perf_counter()
+    for day in range(DAYS + 1):
+        at = time.time() - day * 86400
+        hours = [at // 86400 * 86400 + hour * 3600 for hour in range(24)]
+        await roll_up(store, {"default"}, hours)
+    print(f"\n  rolled up in {time.perf_counter() - began:.1f} s")
+
+
+async def ask(store: Store, name: str, **query: str) -> float:
+    """The median of five answers, in seconds."""
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        await answer(store, no_head, Report(principal=ADMIN, name=name, query=query))
+        times.append(time.perf_counter() - began)
+    return sorted(times)[2]
+
+
+async def main(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="modelmuxer-bench-") as folder:
+        settings = Settings(data_dir=folder)
+        store = Store.of(settings)
+        await migrate(store, settings.analytics)
+        for name, span in (("an hour", 3600.0), ("ten days", 10 * 86400.0)):
+            rate = await ingest(store, options.events, options.batch, span)
+            print(f"ingest of {options.events:,} events over {name}: {rate:,.0f} rows/s")
+            await store.write("TRUNCATE TABLE usage")
+            await store.write("TRUNCATE TABLE usage_hourly")
+            await store.write("TRUNCATE TABLE usage_daily")
+        print(f"reports over {options.rows:,} rows of {DAYS} days:")
+        await fill(store, options.rows)
+        for name, query in (
+            ("costs", {"days": "30"}),
+            ("costs", {"days": "30", "group_by": "run"}),
+            ("costs", {"days": "30", "tz": "Europe/Berlin"}),
+            ("savings", {"days": "30"}),
+            ("latency", {"days": "1"}),
+            ("requests", {"days": "30", "limit": "100"}),
+        ):
+            words = "&".join(f"{key}={value}" for key, value in query.items())
+            print(f"  {name}?{words}: {await ask(store, name, **query) * 1000:.0f} ms")
+        await store.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--batch", type=int, default=10_000)
+    asyncio.run(main(parser.parse_args()))
