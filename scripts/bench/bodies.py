@@ -10,12 +10,13 @@ from typing import Any
 
 SLOT = b"0000000000"
 MODEL = "claude-sonnet-5-5"
-WORDS = (
+TEXT = (
     "when the file exists read it before you change it and keep to the style of the code around "
     "prefer small steps run the tests after each of them say what failed and why never guess a "
     "path ask for it use absolute paths quote names with spaces do not print secrets stop when "
     "the user asks you to answer in the language of the question return only what was asked for"
-).split()
+)
+WORDS = TEXT.split()
 
 
 def body(size: str, *, stream: bool = False, order: str = "", mail: bool = False) -> bytes:
