@@ -9,10 +9,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from libs.common.errors import MuxError
-from libs.common.service import CANNOT_START, run_forever
-from libs.common.settings.load import ConfigError, load
-
 SERVICES = ("gateway", "router", "pii", "ledger", "analytics")
 USAGE = "usage: modelmuxer {0} [--config FILE]{1}"
 # Options of `modelmuxer <service>` that are settings by another name.
@@ -31,14 +27,13 @@ class UsageError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["statusline"]:
+        # Claude Code waits for it, so nothing else is loaded.
+        return int(importlib.import_module("services.cli.statusline").main(arguments[1:]))
     try:
         return _command(arguments)
     except UsageError as error:
         return _fail(str(error), 2)
-    except ConfigError as error:
-        return _fail(str(error), CANNOT_START)
-    except MuxError as error:
-        return _fail(error.detail or error.code, 1)
     except ModuleNotFoundError as error:
         return _missing(error)
     except BrokenPipeError:
@@ -48,7 +43,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001  a user sees one line, whatever broke
-        return _broken(error)
+        return _explained(error)
+
+
+def _explained(error: Exception) -> int:
+    """The one line for an error of ours; any other is a fault."""
+    from libs.common.errors import MuxError
+    from libs.common.service import CANNOT_START
+    from libs.common.settings.load import ConfigError
+
+    if isinstance(error, ConfigError):
+        return _fail(str(error), CANNOT_START)
+    if isinstance(error, MuxError):
+        return _fail(error.detail or error.code, 1)
+    return _broken(error)
 
 
 def _command(arguments: list[str]) -> int:
@@ -67,6 +75,9 @@ def runs_service(arguments: Sequence[str]) -> bool:
 
 
 def _service(name: str, options: list[str]) -> int:
+    from libs.common.service import run_forever
+    from libs.common.settings.load import load
+
     loaded = load(_read_options(name, options))
     module = importlib.import_module(f"services.{name}.main")
     return run_forever(name, module.open_service, loaded)
@@ -100,6 +111,8 @@ def _unknown_option(name: str, option: str) -> str:
 
 
 def _missing(error: ModuleNotFoundError) -> int:
+    from libs.common.service import CANNOT_START
+
     if os.environ.get("MODELMUXER_DEBUG") or str(error.name).startswith(("services", "libs")):
         return _broken(error)
     return _fail(

@@ -33,6 +33,7 @@ class Part(Struct, frozen=True):
 
 
 _REPORTS = ("services.analytics.report_cli", "app", MONEY)
+_CONNECT = ("services.cli.connect", "app", SET_UP)
 PARTS = {
     "up": Part("services.launcher.up_cli", "app", RUN, "Start everything on this machine.", True),
     "gateway": Part("services.launcher.service_cli", "gateway", RUN, "Run the gateway."),
@@ -41,7 +42,11 @@ PARTS = {
     "ledger": Part("services.ledger.cli", "app", RUN, "Run the ledger, or look into it."),
     "analytics": Part("services.analytics.cli", "app", RUN, "Run analytics, or look into it."),
     "config": Part("services.launcher.config_cli", "app", SET_UP, "Check and show the settings."),
-    "init": Part("services.launcher.init_cli", "app", SET_UP, "Write modelmuxer.toml.", True),
+    "init": Part("services.cli.init", "app", SET_UP, "Write modelmuxer.toml.", True),
+    "connect": Part(*_CONNECT, "Point a client (Claude Code, Cline, …) here.", True),
+    "disconnect": Part(*_CONNECT, "Put a client's settings back.", True),
+    "statusline": Part(*_CONNECT, "The line under Claude Code.", True),
+    "doctor": Part("services.cli.doctor", "app", SET_UP, "Check the gateway as a client.", True),
     "data": Part("services.launcher.data_cli", "app", SET_UP, "What is stored, and whose it is."),
     "keys": Part("services.ledger.admin_cli", "keys_app", MONEY, "API keys."),
     "budgets": Part("services.ledger.admin_cli", "budgets_app", MONEY, "Budgets."),

@@ -1,0 +1,1 @@
+"""What a user of Claude tools touches: connect, doctor, status line, first settings."""
