@@ -34,7 +34,7 @@ class _Told:
                 self._blocks[event["index"]] = dict(event["content_block"])
             case "content_block_delta":
                 inputs = self._inputs.setdefault(event["index"], [])
-                _add(self._blocks[event["index"]], event["delta"], inputs)
+                _add(self._blocks.setdefault(event["index"], {}), event["delta"], inputs)
             case "message_delta":
                 self._message |= event.get("delta") or {}
                 usage = self._message.get("usage") or {}

@@ -64,7 +64,7 @@ class Body:
         except RecursionError:
             raise InvalidRequest("the body is nested too deep") from None
         except msgspec.DecodeError as error:
-            if "surrogate" not in str(error) and "hex escape" not in str(error):
+            if not LONE.search(raw):
                 raise InvalidRequest(f"the body is no valid JSON: {error}") from None
         return self._parse_with_stand_ins(raw)
 

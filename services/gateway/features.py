@@ -63,7 +63,7 @@ TOOLS = msgspec.json.Decoder(list[Tool])
 TEXT = msgspec.json.Decoder(str)
 
 # Ways in which Claude Code's background calls give themselves away (its own prompts).
-TITLE_WORDS = ("title", "isNewTopic", "topic")
+BILLING = "x-anthropic-billing-header"
 SUMMARY_WORDS = ("summary of the conversation", "compact", "summarize this")
 
 
@@ -307,7 +307,8 @@ def _background(seen: Seen, tools: list[Tool], system: str, output: OutputConfig
         return "web_search"
     if tools:
         return ""
-    if output.format is not UNSET and any(word in system for word in TITLE_WORDS):
+    # A title request brings no tools and wants a structured answer (claude-wire: endpoints).
+    if output.format is not UNSET and BILLING in system:
         return "title"
     if any(word in seen.user_text[:2000].lower() for word in SUMMARY_WORDS):
         return "summary"

@@ -19,6 +19,7 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 DELTA_OVERHEAD = 117
 BYTES_PER_TOKEN = 3
 INTERESTING = (b'"usage"', b"signature_delta", b"message_stop", b"event: error", b'"type":"error"')
+TELLING = (b'"usage"', b"signature_delta", b"message_stop", b'"error"')
 CONTENT = (b"content_block_", b"message_delta", b"message_stop")
 
 
@@ -114,7 +115,7 @@ class Meter:
 
     def _read(self, events: bytes) -> None:
         for line in events.splitlines():
-            if line.startswith(b"data:") and any(m in line for m in INTERESTING):
+            if line.startswith(b"data:") and any(mark in line for mark in TELLING):
                 self._event(line[5:])
 
     def _event(self, data: bytes) -> None:
