@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.bench.bodies import body
+
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".clients"
 VERSION = {"anthropic-version": "2023-06-01", "content-type": "application/json"}
@@ -84,6 +86,7 @@ def modelmuxer(upstream: int, folder: Path) -> Iterator[list[Target]]:
     with running(argv, folder / "modelmuxer.log") as child:
         wait(port, child, "/ready")
         for key in KEYS.values():
+            _answering(port, key)
             _budget(port, key)
         masked, plain = ({**VERSION, "x-api-key": KEYS[kind]} for kind in ("on", "off"))
         yield [
@@ -145,6 +148,23 @@ def wait(port: int, child: "subprocess.Popen[bytes]", path: str = "/") -> None:
                 return
         time.sleep(0.1)
     raise RuntimeError(f"{child.args!r} does not answer on {port}{path}")
+
+
+def _answering(port: int, key: str) -> None:
+    """Until a whole request passes: readiness of one service is not that of all."""
+    deadline = time.monotonic() + START_SECONDS
+    headers = VERSION | {"x-api-key": key}
+    while True:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/v1/messages", body("1k"), headers
+        )
+        try:
+            urllib.request.urlopen(request, timeout=10).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no answer: {error}") from None
+            time.sleep(0.2)
 
 
 def _budget(port: int, key: str) -> None:
