@@ -172,9 +172,7 @@ def main() -> None:
         return
     for name, figure in figures.items():
         assert isinstance(figure, dict)
-        print(
-            f"{name:>28}: {figure['per_second']:7.0f} reserves/s, {figure['cpu_us']:6.0f} µs CPU each"
-        )
+        print(f"{name:>28}: {figure['per_second']:7.0f} reserves/s, {figure['cpu_us']:6.0f} µs CPU")
 
 
 if __name__ == "__main__":
