@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import (
     DatabaseError,
     DataError,
     OperationalError,
+    ProgrammingError,
 )
 from clickhouse_connect.driver.insert import InsertContext
 
@@ -155,9 +156,16 @@ def _first_line(error: Exception) -> str:
 
 def _embedded(folder: Path, database: str) -> Client:
     folder.mkdir(parents=True, exist_ok=True)
-    return clickhouse_connect.get_client(
-        interface="chdb", path=str(folder), database=database or None, tz_mode="aware"
-    )
+    try:
+        return clickhouse_connect.get_client(
+            interface="chdb", path=str(folder), database=database or None, tz_mode="aware"
+        )
+    except ProgrammingError as error:
+        log.warning("ClickHouse: %s", _first_line(error))
+        raise Unavailable(
+            f"{folder} cannot be opened; is another analytics at work on it? "
+            "(it brings its schema up to date by itself)"
+        ) from error
 
 
 def _server(url: str, database: str) -> Client:

@@ -7,7 +7,7 @@ healed by the redelivery, and replicas cannot overwrite a newer sum with an olde
 inserted a row computes its hour afterwards.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from libs.common.contracts.routing import Decision
@@ -128,3 +128,15 @@ async def roll_up(store: Store, orgs: set[str], times: Sequence[float]) -> None:
 
 def _of(events: Sequence[object], kind: type[E]) -> list[E]:
     return [event for event in events if isinstance(event, kind)]
+
+
+async def rebuild(store: Store) -> AsyncIterator[tuple[int, int]]:
+    """Compute every hour and day anew; yields how many days are done, and of how many."""
+    days = await store.read_own_writes(
+        """SELECT toUnixTimestamp(toStartOfDay(at)) AS day, groupUniqArray(org) AS orgs
+        FROM usage GROUP BY day ORDER BY day"""
+    )
+    for done, row in enumerate(days, 1):
+        hours = [row["day"] + hour * HOUR for hour in range(24)]
+        await roll_up(store, set(row["orgs"]), hours)
+        yield done, len(days)
