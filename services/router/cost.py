@@ -12,18 +12,14 @@ from libs.common.prices import Price, Rates
 MILLION = 1_000_000
 # Estimates are upper bounds; a likely cost takes the middle of what text really needs.
 LIKELY_SHARE = 0.5
-# How a session goes on, measured on coding agents: turns still to come in a task, tokens that
-# each one adds, and how likely the way back to the dearer model is.
-AGENT_TURNS, CHAT_TURNS = 8.0, 2.0
+# How a session goes on, until it shows its own way: turns in a task, tokens each one adds, the
+# share of tasks that need the dearer model, and how often its cache has lapsed by then.
+AGENT_TURNS, CHAT_TURNS, MOST_TURNS = 8.0, 2.0, 30.0
 GROWTH = 1500
-RETURN_SHARE, LAPSE_SHARE = 0.5, 0.15
-
-
-class Warm(Struct, frozen=True, kw_only=True):
-    """What a model holds in its prompt cache for a session: so many tokens, until then."""
-
-    tokens: int
-    until: float
+RETURN_SHARE, RETURN_WEIGHT, LAPSE_SHARE = 0.3, 2.0, 0.4
+# A session that routing has cost money so far moves down on better odds only, and after
+# so many ways back up not at all.
+CAUTION, MOST_UPS = 2.0, 2
 
 
 class Spend(Struct, frozen=True, kw_only=True):
@@ -81,11 +77,17 @@ def likely_tokens(features: Features) -> int:
     return max(1, int(features.input_tokens * LIKELY_SHARE))
 
 
-def way_back(rates: Rates, tokens: int, turns: float) -> int:
-    """What may be lost by leaving a warm model: having to come back, or finding it cold."""
+def stretch_of(tasks: int, turns: int, prior: float) -> float:
+    """Turns that a task of this session takes: the prior, drawn towards what was seen."""
+    return min(MOST_TURNS, max(1.0, (prior + turns) / (1 + tasks)))
+
+
+def way_back(rates: Rates, tokens: int, turns: float, *, tasks: int, ups: int, warm: bool) -> int:
+    """What leaving a model may cost later: coming back to a cache that has grown old or lapsed."""
+    share = (RETURN_SHARE * RETURN_WEIGHT + ups) / (RETURN_WEIGHT + tasks)
     write, read = rates.cache_write_5m or rates.input, rates.cache_read or rates.input
-    fee = max(0, write - read)
-    return int((RETURN_SHARE * fee * GROWTH * turns + LAPSE_SHARE * fee * tokens) // MILLION)
+    lost = GROWTH * turns + tokens * (LAPSE_SHARE if warm else 1.0)
+    return int(min(1.0, share) * max(0, write - read) * lost // MILLION)
 
 
 def break_even(here: Rates, there: Rates) -> float:

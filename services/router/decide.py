@@ -69,7 +69,9 @@ class Task(Struct, frozen=True, kw_only=True):
         """How many turns this stretch is expected to take, the present one included."""
         if self.features.background:
             return 1.0
-        return cost.AGENT_TURNS if self.features.tools >= 3 else cost.CHAT_TURNS
+        prior = cost.AGENT_TURNS if self.features.tools >= 3 else cost.CHAT_TURNS
+        pin = self.pin
+        return cost.stretch_of(pin.tasks, pin.turns, prior) if pin else prior
 
 
 def decide(
@@ -330,12 +332,20 @@ def _why_stay(task: Task, here: Ranked, best: Ranked) -> str:
         return reasons.IN_TASK if in_task and not _escalates(task) else ""
     if in_task:
         return reasons.IN_TASK
-    if not pin.warm(task.now):
-        return ""
-    tokens = cost.likely_tokens(features)
-    rates = here.option.price.rates(features.input_tokens)
-    leaving = best.spend.stretch + cost.way_back(rates, tokens, task.turns)
-    return "" if leaving < here.spend.stretch else reasons.WARM
+    return "" if _pays(task, pin, here, best) else reasons.WARM
+
+
+def _pays(task: Task, pin: Pin, here: Ranked, best: Ranked) -> bool:
+    """Is moving down worth it, with the way back and what has been gambled so far?"""
+    if pin.credit < 0 and pin.ups >= cost.MOST_UPS:
+        return False
+    tokens = cost.likely_tokens(task.features)
+    rates = here.option.price.rates(task.features.input_tokens)
+    warm = bool(pin.warm(task.now))
+    back = cost.way_back(rates, tokens, task.turns, tasks=pin.tasks, ups=pin.ups, warm=warm) * (
+        cost.CAUTION if pin.credit < 0 else 1.0
+    )
+    return best.spend.stretch + back < here.spend.stretch
 
 
 def _escalates(task: Task) -> bool:

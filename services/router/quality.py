@@ -1,7 +1,7 @@
 """The probability that a model is good enough for a request.
 
 A model's skill (per kind of work, 0..1) against the request's difficulty. The skills are
-priors set by hand from the providers' published results; outcomes move them (`learn.py`).
+priors set by hand from the providers' published results; outcomes shift them (`learn.py`).
 """
 
 import math
@@ -40,13 +40,9 @@ def difficulty(label: Label, needed: float | None, ceiling: float = 1.0) -> floa
 
 
 def skill(facts: ModelFacts, kind: str, learned: Mapping[tuple[str, str], float]) -> float:
-    for key in ((facts.name, kind), (facts.name, "")):
-        if key in learned:
-            return learned[key]
-    for key in ((facts.name, kind), (facts.name, "")):
-        if key in SKILL:
-            return SKILL[key]
-    return TIER_SKILL[facts.tier]
+    """The prior of the model at this kind of work, moved by what traffic taught."""
+    prior = SKILL.get((facts.name, kind), SKILL.get((facts.name, ""), TIER_SKILL[facts.tier]))
+    return prior + learned.get((facts.name, kind), 0.0)
 
 
 def good_enough(skill: float, difficulty: float) -> float:

@@ -64,7 +64,7 @@ class About(Struct, frozen=True, kw_only=True):
     """What a scorer file says of itself. `means` are the outputs' intercepts; `prior` gives a
     model it has never met a quality by its price; `trade` is the worth of money in `choice`;
     `middle` and `width` map a predicted gain to 0..1 so that 0.5 is the operating point;
-    `skills` are what traffic has taught, by "model label"."""
+    `skills` are the shifts that traffic has taught, by "model label"."""
 
     format: int = FORMAT
     version: str = ""
@@ -133,6 +133,10 @@ class Scorer:
     def _by_price(self, share: float) -> float:
         level, slope = self.about.prior
         return min(1.0, max(0.0, level + slope * math.log10(max(share, 1e-4))))
+
+    def with_skills(self, skills: dict[str, float]) -> "Scorer":
+        about = msgspec.structs.replace(self.about, skills=self.about.skills | skills)
+        return Scorer(about, self._rarity, self._weights)
 
     def save(self, path: Path) -> None:
         with path.open("wb") as file:

@@ -72,7 +72,7 @@ class Sessions:
         self._in_hand[choice.plan.decision_id] = key
         if len(self._in_hand) > IN_HAND:
             self._in_hand.popitem(last=False)
-        await self._pins.put(key, _pinned(route, choice, now))
+        await self._pins.put(key, next_pin(route, choice, now))
 
     async def served(self, usage: Usage) -> None:
         """Correct the pin by what answered, and by what its cache now holds."""
@@ -101,19 +101,25 @@ class Sessions:
         await self._origins.put(signature.signature, Origin(model=signature.model, at=now))
 
 
-def _pinned(route: Route, choice: Choice, now: float) -> Pin:
+def next_pin(route: Route, choice: Choice, now: float) -> Pin:
+    """Where the session is after a decision."""
     first: Candidate = choice.plan.candidates[0]
-    old, features = choice.pin, route.features
-    same = old is not None and old.model == first.model
-    return Pin(
+    old, features = choice.pin or Pin(deployment="", model="", asked="", at=now), route.features
+    same = old.model == first.model
+    up = choice.plan.moved and not same and choice.plan.saved <= 0
+    return replace(
+        old,
         deployment=first.deployment,
         model=first.model,
         asked=features.model,
         at=now,
         tokens=likely_tokens(features) if features.cache_marks else 0,
-        ttl=old.ttl if old and same else SHORT_TTL,
+        ttl=old.ttl if same else SHORT_TTL,
         label=choice.label.name,
-        errors=old.errors if old and same else 0,
-        refusals=old.refusals if old and same else 0,
-        turns=(old.turns if old else 0) + 1,
+        errors=old.errors if same else 0,
+        refusals=old.refusals if same else 0,
+        turns=old.turns + 1,
+        tasks=old.tasks + (not features.last_is_tool_result),
+        ups=old.ups + up,
+        credit=old.credit + choice.plan.saved,
     )

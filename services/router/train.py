@@ -36,7 +36,13 @@ PENALTIES = (1.0, 3.0, 10.0, 30.0, 1e9)
 RANKS = (1, 2, 4, 1000)
 # Cross-validation of a large set is done on so many of its rows.
 CV_ROWS = 1200
-KEEP = 0.955
+KEEP = 0.96
+# A row's own outcome is one coin toss; what the other models made of the row says more.
+OWN_SHARE, OTHERS_PENALTY, OTHERS_FOLDS = 0.25, 10.0, 10
+# What a miss of everybody's says about the gain of a dearer model, where no pair was measured.
+SHORTFALL = 0.4
+# Sets count by rows to this power less: 0 would be by rows, 1 all the same.
+LEVELLING = 0.75
 STEPS, TOLERANCE = 60, 1e-5
 
 
@@ -134,11 +140,12 @@ def train(
     rarity = _rarity([row for rows in hashed.values() for row in rows])
     columns: dict[str, tuple[float, Array]] = {}
     paired = [each for each in sets if _has_pair(each)]
+    hard = [each for each in sets if each not in paired and len(each.rows[0].quality) > 1]
     measured: dict[str, float] = {}
     middle, width = 0.0, 1.0
     if paired:
         say(f"premium need: {', '.join(each.name for each in paired)}")
-        columns[PREMIUM] = _fit_gain(paired, hashed, rarity)
+        columns[PREMIUM] = _fit_gain(paired + hard, hashed, rarity)
         middle, width, measured = _operating_point(paired, hashed)
     for family in _families(sets) if models else ():
         say(f"models: {', '.join(each.name for each in family)}")
@@ -169,8 +176,11 @@ def _rarity(rows: Sequence[Hashed]) -> Floats:
 
 
 def _has_pair(each: Set) -> bool:
+    """Does the set name a cheap and a dearer model, both of which it holds?"""
     first = each.rows[0].quality
-    return each.cheap in first and each.premium in first
+    if each.cheap not in first or each.premium not in first:
+        return False
+    return sum(row.cost[each.premium] - row.cost[each.cheap] for row in each.rows) > 0
 
 
 def _gain(each: Set) -> Array:
@@ -185,15 +195,40 @@ def _fit_gain(
     sets: Sequence[Set], hashed: Mapping[str, list[Hashed]], rarity: Floats
 ) -> tuple[float, Array]:
     matrix = Matrix([row for each in sets for row in hashed[each.name]], rarity)
-    target = np.concatenate([_gain(each) for each in sets])
-    share = _equal_shares([len(each.rows) for each in sets])
+    target = np.concatenate([_steadied(each) for each in sets])
+    share = _shares([len(each.rows) for each in sets], LEVELLING)
     return _ridge(matrix, target, share, GAIN_PENALTY)
 
 
-def _equal_shares(sizes: Sequence[int]) -> Array:
-    """Weights by which every set counts the same, one on average."""
-    total, sets = sum(sizes), len(sizes)
-    return np.concatenate([np.full(size, total / sets / size) for size in sizes])
+def _steadied(each: Set) -> Array:
+    """The gain, mostly as the other models' results on the same row foretell it. A set without
+    a pair tells how hard its rows are, as shortfall from its best."""
+    if not _has_pair(each):
+        quality = np.array([np.mean(list(row.quality.values())) for row in each.rows])
+        found = SHORTFALL * (1 - quality)
+        return np.asarray(found, np.float64)
+    gain = _gain(each)
+    names = set.intersection(*(set(row.quality) for row in each.rows))
+    others = sorted(names - {each.cheap, each.premium})
+    if len(others) < 3 or len(gain) < 2 * OTHERS_FOLDS:
+        return gain
+    results = np.array([[row.quality[name] for name in others] for row in each.rows])
+    results, mean = results - results.mean(0), gain.mean()
+    foretold = np.zeros(len(gain))
+    parts = np.random.default_rng(3).permutation(len(gain)) % OTHERS_FOLDS
+    for fold in range(OTHERS_FOLDS):
+        a, b = parts != fold, parts == fold
+        square = results[a].T @ results[a] + OTHERS_PENALTY * np.eye(len(others))
+        foretold[b] = mean + results[b] @ np.linalg.solve(square, results[a].T @ (gain[a] - mean))
+    steadied: Array = OWN_SHARE * gain + (1 - OWN_SHARE) * foretold
+    return steadied
+
+
+def _shares(sizes: Sequence[int], levelling: float = 1.0) -> Array:
+    """The weight of each row, one on average; with full levelling every set counts the same."""
+    rows = np.concatenate([np.full(size, size**-levelling) for size in sizes])
+    found: Array = rows / rows.mean()
+    return found
 
 
 def _ridge(matrix: Matrix, target: Array, share: Array, penalty: float) -> tuple[float, Array]:
@@ -250,7 +285,7 @@ def _operating_point(
 
 def _cut(sets: Sequence[Set], guesses: Sequence[Array]) -> tuple[float, float, dict[str, float]]:
     """The threshold, the spread of the guesses, and what the threshold keeps and saves."""
-    share = _equal_shares([len(each.rows) for each in sets])
+    share = _shares([len(each.rows) for each in sets])
     share = share / share.sum()
     guess = np.concatenate(guesses)
     values = [_relative(each) for each in sets]
@@ -307,7 +342,7 @@ def _fit_family(
     rows = [row for each in family for row in each.rows]
     names = sorted(set.intersection(*(set(row.quality) for row in rows)))
     target = np.array([[row.quality[name] for name in names] for row in rows])
-    share = _equal_shares([len(each.rows) for each in family])
+    share = _shares([len(each.rows) for each in family])
     matrix = Matrix([row for each in family for row in hashed[each.name]], rarity)
     penalty, rank = _choose(matrix, target, share)
     means = (share[:, None] * target).sum(0) / share.sum()

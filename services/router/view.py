@@ -30,8 +30,12 @@ class View(Struct, frozen=True, kw_only=True):
 
 
 class Pin(Struct, frozen=True, kw_only=True):
-    """Where a session is: who serves it, since when, and what its cache holds. `asked` is the
-    model it asked for; `errors` how many tool failures in a row it has seen."""
+    """Where a session is: who serves it, since when, and what its cache holds.
+
+    `asked` is the model it asked for; `errors` and `refusals` how many in a row it has seen;
+    `tasks` how many user turns among its `turns`; `ups` how often it had to move up; `credit`
+    what routing it has saved so far against its baseline (micro-dollars, by our estimates).
+    """
 
     deployment: str
     model: str
@@ -43,6 +47,9 @@ class Pin(Struct, frozen=True, kw_only=True):
     errors: int = 0
     refusals: int = 0
     turns: int = 0
+    tasks: int = 0
+    ups: int = 0
+    credit: int = 0
 
     def warm(self, now: float) -> int:
         """Tokens its model's prompt cache still holds."""

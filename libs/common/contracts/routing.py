@@ -166,9 +166,19 @@ class Decision(Struct, frozen=True, kw_only=True):
     extra: dict[str, str] = field(default_factory=dict)
 
 
+class Feedback(Struct, frozen=True, kw_only=True):
+    """What a caller says of a decision: -1 (bad) to 1 (good). Holds no text."""
+
+    decision_id: str
+    principal: Principal
+    score: float
+    at: float = 0.0
+
+
 ROUTE = Operation("router.route.v1", Route, Plan)
 GET_DECISION = Operation("router.decision.v1", GetDecision, Decision)
 DEPLOYMENTS = Operation("gateway.deployments.v1", Nothing, Announcement)
 ANNOUNCED = Event("deployments.v1", Announcement)
 SIGNATURE_SEEN = Event("signature.v1", SignatureSeen)
 DECIDED = Event("decision.v1", Decision, stream=EVENTS_STREAM)
+FEEDBACK = Event("feedback.v1", Feedback, stream=EVENTS_STREAM)

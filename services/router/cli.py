@@ -1,0 +1,177 @@
+"""`modelmuxer router train|score|pareto|explain`: fit the scorer, use it, look at the pool."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+from msgspec.structs import replace
+from rich.console import Console
+from rich.table import Table
+
+from libs.common.bus import Bus
+from libs.common.errors import MuxError
+from libs.common.settings.load import ConfigError, load
+from services.router.learn import Lessons
+from services.router.pareto import pareto as standings_of
+from services.router.replay import replay
+from services.router.scorer import SHIPPED, Prompt, Scorer, load_scorer
+from services.router.train import read_sets
+from services.router.train import train as fit
+
+app = typer.Typer(
+    help="Fit and use the scorer, and see which models of a pool earn their place.",
+    pretty_exceptions_enable=False,
+)
+Data = Annotated[
+    Path, typer.Option(help="A folder of *.jsonl sets and meta.json, see docs/routing.md.")
+]
+Out = Annotated[Path, typer.Option(help="Where to write the scorer; the router reloads it.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A line of `score`."""
+
+    models: dict[str, float] = {}
+
+
+@app.command()
+def train(
+    out: Out,
+    data: Annotated[Path | None, typer.Option(help="A folder of sets.")] = None,
+    sets: Annotated[str, typer.Option(help="Only these sets, by comma.")] = "",
+    models: Annotated[bool, typer.Option(help="Also fit one regression per model.")] = True,
+    from_traffic: Annotated[
+        bool, typer.Option("--from-traffic", help="Learn skills from the journal's outcomes.")
+    ] = False,
+    config: Annotated[str, typer.Option(help="The configuration file.")] = "",
+) -> None:
+    """Fit a scorer on recorded outcomes, or teach one from your own traffic.
+
+    Example: modelmuxer router train --data ./sets --out scorer.npz
+    """
+    if data is None and not from_traffic:
+        _fail("give --data DIR, or --from-traffic")
+    try:
+        scorer = _fitted(data, sets, models) if data else _current(config)
+        if from_traffic:
+            scorer = _taught(scorer, config)
+        scorer.save(out)
+    except (ConfigError, MuxError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{out}: {error.strerror}")
+    Console(stderr=True).print(
+        f"{out}: {len(scorer.about.outputs)} outputs, {out.stat().st_size / 1e6:.1f} MB, "
+        f"{len(scorer.about.skills)} skills; {scorer.about.measured}"
+    )
+
+
+@app.command()
+def score(
+    scorer: Annotated[Path, typer.Option(help="A file of `router train`.")] = SHIPPED,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="A request a line (the default).")] = True,
+) -> None:
+    """Score requests from standard input, one JSON object a line.
+
+    Example: echo '{"prompt": "2+2?", "models": {"a": 0.01, "b": 0.1}}' | modelmuxer router score
+    """
+    try:
+        loaded = load_scorer(scorer)
+    except ConfigError as error:
+        _fail(str(error))
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        if line.strip():
+            sys.stdout.write(_scored(loaded, line, number) + "\n")
+    sys.stdout.flush()
+
+
+@app.command()
+def pareto(data: Data, as_json: Json = False) -> None:
+    """Show cost against quality of every model, and which are dominated.
+
+    Example: modelmuxer router pareto --data ./sets
+    """
+    try:
+        standings = standings_of(read_sets(data))
+    except ConfigError as error:
+        _fail(str(error))
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(standings).decode() + "\n")
+        return
+    table = Table("set", "model", "quality", "USD/request", "dominated by")
+    for each in standings:
+        table.add_row(
+            each.set, each.model, f"{each.quality:.3f}", f"{each.cost:.6f}", each.dominated_by
+        )
+    Console().print(table)
+
+
+@app.command()
+def about(scorer: Annotated[Path, typer.Option(help="A scorer file.")] = SHIPPED) -> None:
+    """Show what a scorer was trained on and what it scored.
+
+    Example: modelmuxer router about --scorer scorer.npz
+    """
+    try:
+        sys.stdout.write(msgspec.json.encode(load_scorer(scorer).about).decode() + "\n")
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _fitted(data: Path, names: str, models: bool) -> Scorer:
+    sets = read_sets(data)
+    if names:
+        wanted = names.split(",")
+        sets = [each for each in sets if each.name in wanted]
+        if missing := set(wanted) - {each.name for each in sets}:
+            raise ConfigError(f"{data}: has no set {', '.join(sorted(missing))}")
+    say = Console(stderr=True).print
+    return fit(sets, models=models, say=lambda words: say(words))
+
+
+def _current(config: str) -> Scorer:
+    name = load(config or None).settings.routing.scorer
+    return load_scorer(Path(name) if name and name != "off" else SHIPPED)
+
+
+def _taught(scorer: Scorer, config: str) -> Scorer:
+    """The scorer with the skills that the journal's outcomes teach."""
+    lessons = asyncio.run(_lessons(config))
+    if not lessons.count:
+        raise ConfigError("the journal holds no decision with an outcome yet")
+    return scorer.with_skills(lessons.skills())
+
+
+async def _lessons(config: str) -> Lessons:
+    settings = load(config or None).settings
+    nats = replace(settings.nats, url=settings.nats_url or settings.nats.url)
+    bus = await Bus.connect(nats, "router")
+    try:
+        return await replay(bus)
+    finally:
+        await bus.close()
+
+
+def _scored(scorer: Scorer, line: bytes, number: int) -> str:
+    try:
+        prompt = msgspec.json.decode(line, type=Prompt)
+        models = msgspec.json.decode(line, type=Request).models
+    except msgspec.MsgspecError as error:
+        _fail(f"line {number}: {error}")
+    quality, needed = scorer.score(prompt, models)
+    answer: dict[str, Any] = {
+        "quality": {name: round(value, 5) for name, value in quality.items()},
+        "premium_needed": round(needed, 6),
+        "choice": scorer.choice(quality, models) if models else "",
+    }
+    return json.dumps(answer)
+
+
+def _fail(words: str) -> NoReturn:
+    sys.stderr.write(f"modelmuxer router: {words}\n")
+    raise typer.Exit(2)
