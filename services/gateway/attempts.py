@@ -82,8 +82,8 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
         if reply.status >= 400:
             raise await _refusal(reply, dialect, attempt)
         if not call.stream:
-            return await _whole(reply, dialect, attempt, timeouts.total)
-        return await _begin(reply, dialect, attempt, call, timeouts.first_token)
+            return await _whole(kit, reply, dialect, attempt)
+        return await _begin(kit, reply, dialect, attempt, call)
     except BaseException:
         with contextlib.suppress(CallFailed):
             await reply.close()
@@ -102,15 +102,16 @@ def _of(call: Call, target: Target):  # type: ignore[no-untyped-def]
     return next(c for c in call.plan.candidates if c.deployment == target.deployment.id)
 
 
-async def _whole(reply: HttpReply, dialect: Dialect, attempt: Attempt, seconds: float) -> Reply:
+async def _whole(kit: Kit, reply: HttpReply, dialect: Dialect, attempt: Attempt) -> Reply:
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(kit.settings.gateway.timeouts.total):
             body = await reply.read()
     except TimeoutError:
         raise CallFailed("the answer did not end in time", sent=True) from None
     await reply.close()
     body = _canonical(body, dialect, attempt)
     attempt.meter.message(body)
+    _check_refused(kit, attempt)
     return Reply(
         attempt=attempt, status=reply.status, headers=response_headers(reply.headers), body=body
     )
@@ -130,7 +131,7 @@ def _canonical(body: bytes, dialect: Dialect, attempt: Attempt) -> bytes:
 
 
 async def _begin(
-    reply: HttpReply, dialect: Dialect, attempt: Attempt, call: Call, seconds: float
+    kit: Kit, reply: HttpReply, dialect: Dialect, attempt: Attempt, call: Call
 ) -> Reply:
     """Read until content begins; before that a failure may still fall back."""
     if SSE not in reply.header(b"content-type"):
@@ -138,6 +139,7 @@ async def _begin(
     translator = dialect.Stream(attempt.candidate.model, call.features.input_tokens)
     events = _events(reply, translator, attempt.meter)
     held: list[bytes] = []
+    seconds = kit.settings.gateway.timeouts.first_token
     try:
         async with asyncio.timeout(seconds):
             async for piece in events:
@@ -150,7 +152,9 @@ async def _begin(
         raise CallFailed(f"no content within {seconds:g} s", sent=True) from None
     if not attempt.meter.content:
         raise CallFailed("the stream ended before any content", sent=True)
+    _check_refused(kit, attempt)
     call.timings.first_token = time.monotonic() - call.timings.started
+    kit.first_tokens.note(attempt.candidate, time.monotonic() - attempt.started)
     return Reply(
         attempt=attempt,
         status=reply.status,
@@ -158,6 +162,12 @@ async def _begin(
         held=b"".join(held),
         rest=_closing(events, reply),
     )
+
+
+def _check_refused(kit: Kit, attempt: Attempt) -> None:
+    """A refusal is an answer, unless the policy would rather ask the next candidate."""
+    if kit.settings.gateway.fallback_on_refusal and attempt.meter.stop_reason == "refusal":
+        raise UpstreamFailed(f"{attempt.candidate.model} refused", {"status": 502})
 
 
 async def _events(reply: HttpReply, translator: Translator, meter: Meter) -> AsyncIterator[bytes]:

@@ -1,12 +1,14 @@
 """What one gateway process has in hand, wired once in main.py and passed down."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from msgspec import Struct, field
 
 from libs.common.bus import Bus
 from libs.common.catalogue import Catalogue
+from libs.common.contracts.routing import Candidate
 from libs.common.outbox import Outbox
 from libs.common.prices import PriceTable
 from libs.common.settings import Settings
@@ -17,6 +19,9 @@ from services.gateway.deployments import Deployments
 from services.gateway.masking import SpanCache
 from services.gateway.upstream import Upstreams
 from services.gateway.vault import Vault
+
+# Of the last so many first-token times; fewer than MIN_SEEN say nothing.
+WINDOW, MIN_SEEN, PERCENTILE = 200, 20, 0.95
 
 
 class Kit(Struct, kw_only=True):
@@ -33,10 +38,29 @@ class Kit(Struct, kw_only=True):
     secret: bytes
     origins: "Origins"
     vault: Vault
+    first_tokens: "FirstTokens"
     open_calls: dict[str, tuple[Call, Callable[[], object]]] = field(default_factory=dict)
     background: set[asyncio.Future[None]] = field(default_factory=set)
     keys_used: dict[str, float] = field(default_factory=dict)
     draining: bool = False
+
+
+class FirstTokens:
+    """First-token times (seconds) of a deployment's model, as this process has seen them."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], deque[float]] = {}
+
+    def note(self, candidate: Candidate, seconds: float) -> None:
+        key = (candidate.deployment, candidate.model)
+        self._seen.setdefault(key, deque(maxlen=WINDOW)).append(seconds)
+
+    def p95(self, candidate: Candidate) -> float | None:
+        """None while too few are known."""
+        seen = self._seen.get((candidate.deployment, candidate.model), ())
+        if len(seen) < MIN_SEEN:
+            return None
+        return sorted(seen)[int(PERCENTILE * len(seen))]
 
 
 class Origins:

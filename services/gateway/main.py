@@ -24,7 +24,7 @@ from services.gateway.app import make_app
 from services.gateway.auth import Keys, bootstrap_keys
 from services.gateway.call import Call
 from services.gateway.deployments import Deployments
-from services.gateway.kit import Kit, Origins
+from services.gateway.kit import FirstTokens, Kit, Origins
 from services.gateway.masking import SpanCache
 from services.gateway.simulator import Simulator
 from services.gateway.upstream import open_upstreams
@@ -75,6 +75,7 @@ async def open_kit(stack: AsyncExitStack, bus: Bus, loaded: Loaded) -> Kit:
         spans=SpanCache(settings.pii.cache_blocks),
         secret=secret,
         vault=vault,
+        first_tokens=FirstTokens(),
         origins=Origins(),
     )
     await bus.listen(PAUSED, lambda pause: _stop_paused(kit, pause))

@@ -1,14 +1,16 @@
 """The story of one request: mask beside route and reserve, then the candidates in order."""
 
 import asyncio
+import time
 
 from libs.common.contracts.routing import Candidate
-from libs.common.errors import MuxError, UpstreamFailed
+from libs.common.contracts.spending import Reservation
+from libs.common.errors import InvalidRequest, MuxError, UpstreamFailed
 from services.gateway.answers import let_go, look_up, mode_of
-from services.gateway.attempts import try_candidate
 from services.gateway.audit import audit_refusal, audit_use
 from services.gateway.booking import book_refusal
 from services.gateway.call import Call, Reply
+from services.gateway.hedging import hedged
 from services.gateway.kit import Kit
 from services.gateway.plan import attempt_of, check_allowed, reserve, route
 from services.gateway.shield import shield
@@ -68,27 +70,36 @@ async def plan_and_reserve(kit: Kit, call: Call) -> None:
 async def first_answer(kit: Kit, call: Call) -> Reply:
     """Try the candidates from the reserved one on; each try has its own reservation and row."""
     assert call.plan and call.reservation
-    left = call.plan.candidates
-    held, failure = call.reservation, None
+    left, held = call.plan.candidates, call.reservation
     while True:
         attempt = attempt_of(call, left, held)
         call.reservation = held
         try:
-            return await try_candidate(kit, call, attempt)
-        except UpstreamFailed as error:
-            failure = error
-        left = _rest(left, held.offer, failure)
-        if not left or call.attempts >= kit.settings.gateway.max_attempts:
-            raise failure
-        try:
-            held = await reserve(kit, call, left, call.attempts + 1)
-        except MuxError:
-            raise failure from None
+            return await hedged(kit, call, attempt, left[held.offer + 1 :])
+        except (UpstreamFailed, InvalidRequest) as failure:
+            left = _rest(left, held.offer, failure)
+            if not left or _gave_up(kit, call):
+                raise
+            held = await _reserve_or_raise(kit, call, left, failure)
 
 
-def _rest(
-    left: tuple[Candidate, ...], tried: int, failure: UpstreamFailed
-) -> tuple[Candidate, ...]:
+async def _reserve_or_raise(
+    kit: Kit, call: Call, left: tuple[Candidate, ...], failure: MuxError
+) -> Reservation:
+    """What does not fit the budgets any more is not tried: the first failure stands."""
+    try:
+        return await reserve(kit, call, left, call.attempts + 1)
+    except MuxError:
+        raise failure from None
+
+
+def _gave_up(kit: Kit, call: Call) -> bool:
+    settings = kit.settings.gateway
+    spent = time.monotonic() - call.timings.started
+    return call.attempts >= settings.max_attempts or spent >= settings.timeouts.total
+
+
+def _rest(left: tuple[Candidate, ...], tried: int, failure: MuxError) -> tuple[Candidate, ...]:
     """What may still be tried: nothing after the provider's own verdict on the request; the
     same candidate again where a kept-alive connection had gone stale."""
     if failure.data.get("final"):

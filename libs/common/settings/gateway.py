@@ -33,7 +33,8 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`*_down` say what happens when a service does not answer: "closed" refuses with 503,
     "open" goes on without it. `ping_after` is when a silent provider makes us answer with our
-    own pings; `echo_model` shows clients the model they asked for instead of the served one."""
+    own pings; `hedge` asks a second candidate when the first is slower than 95 % were, and
+    `fallback_on_refusal` when it refuses; `echo_model` shows clients the model they asked for instead of the served one."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -57,5 +58,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pii_down: Literal["open", "closed"] = "closed"
     key_cache: float = 5.0
     max_attempts: int = 4
+    hedge: Literal["off", "p95"] = "off"
+    fallback_on_refusal: bool = False
     timeouts: TimeoutSettings = TimeoutSettings()
     cache: CacheSettings = CacheSettings()

@@ -1,0 +1,68 @@
+"""Hedging: when a small request waits longer than nearly all before it, a second candidate is
+asked as well, and the first to begin its answer gives it. Both attempts are reserved and
+booked. Off unless `gateway.hedge` says so.
+"""
+
+import asyncio
+
+from libs.common.contracts.routing import Candidate
+from libs.common.errors import MuxError, UpstreamFailed
+from services.gateway.attempts import try_candidate
+from services.gateway.call import Attempt, Call, Reply
+from services.gateway.kit import Kit
+from services.gateway.plan import attempt_of, reserve
+
+SMALL_TOKENS = 8_000
+
+
+async def hedged(kit: Kit, call: Call, attempt: Attempt, others: tuple[Candidate, ...]) -> Reply:
+    """The answer of this attempt, or of a second one that began sooner."""
+    patience = _patience(kit, call, attempt, others)
+    if patience is None:
+        return await try_candidate(kit, call, attempt)
+    first = asyncio.ensure_future(try_candidate(kit, call, attempt))
+    racers: set[asyncio.Future[Reply]] = {first}
+    try:
+        done, _ = await asyncio.wait(racers, timeout=patience)
+        if not done and (second := await _second(kit, call, others)):
+            racers.add(second)
+        return await _winner(racers)
+    finally:
+        for racer in racers:
+            racer.cancel()
+        await asyncio.gather(*racers, return_exceptions=True)
+
+
+async def _second(
+    kit: Kit, call: Call, others: tuple[Candidate, ...]
+) -> "asyncio.Future[Reply] | None":
+    try:
+        held = await reserve(kit, call, others, call.attempts + 1)
+    except MuxError:
+        return None  # no money or room for a second try
+    return asyncio.ensure_future(try_candidate(kit, call, attempt_of(call, others, held)))
+
+
+async def _winner(racers: "set[asyncio.Future[Reply]]") -> Reply:
+    """The first that answers; if all fail, the first failure."""
+    failure: UpstreamFailed | None = None
+    left = set(racers)
+    while left:
+        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+        for racer in done:
+            try:
+                return racer.result()
+            except UpstreamFailed as error:
+                failure = failure or error
+    assert failure
+    raise failure
+
+
+def _patience(
+    kit: Kit, call: Call, attempt: Attempt, others: tuple[Candidate, ...]
+) -> float | None:
+    if kit.settings.gateway.hedge == "off" or not others or not call.stream:
+        return None
+    if call.features.input_tokens > SMALL_TOKENS or attempt.number > 1:
+        return None
+    return kit.first_tokens.p95(attempt.candidate)
