@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read better on long lines
 """Synthetic texts with the places of their values, made from templates: no real data.
 
 `{name}` in a template is replaced by a made-up value of that kind and marked with its type;
@@ -10,7 +11,12 @@ import string
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-HEX, LOWER, UPPER, DIGITS = "0123456789abcdef", string.ascii_lowercase, string.ascii_uppercase, "0123456789"
+HEX, LOWER, UPPER, DIGITS = (
+    "0123456789abcdef",
+    string.ascii_lowercase,
+    string.ascii_uppercase,
+    "0123456789",
+)
 B62 = string.ascii_letters + DIGITS
 U64 = B62 + "-_"
 B64 = B62 + "+/"
@@ -39,7 +45,9 @@ KEYS: dict[str, Make] = {
     "github_fine": lambda r: f"github_pat_{run(B62, 22)(r)}_{run(B62, 59)(r)}",
     "gitlab": key("glpat-", U64, 20),
     "gitlab_deploy": key("gldt-", U64, 20),
-    "slack_user": lambda r: "xoxp-" + "-".join(run(DIGITS, 12)(r) for _ in range(3)) + "-" + run(HEX, 32)(r),
+    "slack_user": lambda r: (
+        "xoxp-" + "-".join(run(DIGITS, 12)(r) for _ in range(3)) + "-" + run(HEX, 32)(r)
+    ),
     "slack_app": lambda r: f"xapp-1-A{run(UPPER, 10)(r)}-{run(DIGITS, 13)(r)}-{run(HEX, 64)(r)}",
     "stripe": key("sk_live_", B62, 24),
     "stripe_long": key("rk_live_", B62, 99),
@@ -99,16 +107,34 @@ NAMED: dict[str, Make] = {
 }
 PASSWORDS: dict[str, Make] = {
     "random": lambda r: run(B62 + "!#%^*-_", 14)(r) + r.choice(DIGITS) + r.choice("aZ"),
-    "human": lambda r: r.choice("Walrus Copper Thunder Maple Kestrel".split()) + run(DIGITS, 4)(r) + r.choice("!#*$"),
+    "human": lambda r: (
+        r.choice(["Walrus", "Copper", "Thunder", "Maple", "Kestrel"])
+        + run(DIGITS, 4)(r)
+        + r.choice("!#*$")
+    ),
     "letters": lambda r: run(B62, 18)(r) + r.choice(DIGITS),
 }
-FIRST, LAST = "anna jonas mei tomas priya luca sofia omar".split(), "berg silva okoro tanaka weiss moreau novak".split()
-HOSTS = "northwind.io fabrikam.de contoso.co.uk gmail.com kolibri.com.br uni-ulm.de orange.fr proton.me".split()
+FIRST, LAST = (
+    ["anna", "jonas", "mei", "tomas", "priya", "luca", "sofia", "omar"],
+    ["berg", "silva", "okoro", "tanaka", "weiss", "moreau", "novak"],
+)
+HOSTS = [
+    "northwind.io",
+    "fabrikam.de",
+    "contoso.co.uk",
+    "gmail.com",
+    "kolibri.com.br",
+    "uni-ulm.de",
+    "orange.fr",
+    "proton.me",
+]
 
 
 def email(r: Random) -> str:
     first, last = r.choice(FIRST), r.choice(LAST)
-    local = r.choice([f"{first}.{last}", f"{first[0]}{last}", f"{last}_{first}{r.randrange(99)}", f"{first}+ci"])
+    local = r.choice(
+        [f"{first}.{last}", f"{first[0]}{last}", f"{last}_{first}{r.randrange(99)}", f"{first}+ci"]
+    )
     return f"{local}@{r.choice(HOSTS)}"
 
 
@@ -116,7 +142,13 @@ def card(r: Random) -> str:
     prefix = r.choice(["4539", "5412", "5288", "6011", "2345", "4716"])
     digits = prefix + run(DIGITS, 11)(r)
     digits += next(d for d in DIGITS if luhn(digits + d))
-    return r.choice([digits, " ".join(digits[i : i + 4] for i in range(0, 16, 4)), "-".join(digits[i : i + 4] for i in range(0, 16, 4))])
+    return r.choice(
+        [
+            digits,
+            " ".join(digits[i : i + 4] for i in range(0, 16, 4)),
+            "-".join(digits[i : i + 4] for i in range(0, 16, 4)),
+        ]
+    )
 
 
 def luhn(digits: str) -> bool:
@@ -125,11 +157,21 @@ def luhn(digits: str) -> bool:
 
 
 def iban(r: Random) -> str:
-    country, shape = r.choice([("DE", "n" * 18), ("FR", "n" * 10 + "c" * 11 + "nn"), ("GB", "aaaa" + "n" * 14), ("NL", "aaaa" + "n" * 10), ("PL", "n" * 24)])
+    country, shape = r.choice(
+        [
+            ("DE", "n" * 18),
+            ("FR", "n" * 10 + "c" * 11 + "nn"),
+            ("GB", "aaaa" + "n" * 14),
+            ("NL", "aaaa" + "n" * 10),
+            ("PL", "n" * 24),
+        ]
+    )
     bank = "".join(r.choice({"n": DIGITS, "a": UPPER, "c": UPPER + DIGITS}[c]) for c in shape)
     check = 98 - int("".join(str(int(c, 36)) for c in bank + country + "00")) % 97
     whole = f"{country}{check:02d}{bank}"
-    return whole if r.random() < 0.5 else " ".join(whole[i : i + 4] for i in range(0, len(whole), 4))
+    return (
+        whole if r.random() < 0.5 else " ".join(whole[i : i + 4] for i in range(0, len(whole), 4))
+    )
 
 
 def phone(r: Random) -> str:
@@ -143,7 +185,15 @@ def phone(r: Random) -> str:
 
 def national(r: Random) -> str:
     n = lambda k: run(DIGITS, k)(r)  # noqa: E731
-    return r.choice([f"020 7946 {n(4)}", f"030 {r.randrange(2, 9)}{n(6)}", f"06 {r.randrange(10, 99)} {n(2)} {n(2)} {n(2)}", f"(11) 9{r.randrange(6, 9)}{n(3)}-{n(4)}", f"212-{r.randrange(200, 555)}-{n(4)}"])
+    return r.choice(
+        [
+            f"020 7946 {n(4)}",
+            f"030 {r.randrange(2, 9)}{n(6)}",
+            f"06 {r.randrange(10, 99)} {n(2)} {n(2)} {n(2)}",
+            f"(11) 9{r.randrange(6, 9)}{n(3)}-{n(4)}",
+            f"212-{r.randrange(200, 555)}-{n(4)}",
+        ]
+    )
 
 
 def ssn(r: Random) -> str:
@@ -155,7 +205,9 @@ def address4(r: Random) -> str:
 
 
 def address6(r: Random) -> str:
-    return f"2a0{r.randrange(1, 9)}:{run(HEX, 3)(r)}:" + ":".join(f"{r.randrange(4096, 65535):x}" for _ in range(6))
+    return f"2a0{r.randrange(1, 9)}:{run(HEX, 3)(r)}:" + ":".join(
+        f"{r.randrange(4096, 65535):x}" for _ in range(6)
+    )
 
 
 def pem(r: Random) -> str:

@@ -29,7 +29,7 @@ ASSIGNS = re.compile(
 BLANK = re.compile(r"[ \t=]{1,4}")
 BEFORE_QUOTE = re.compile(r"\s{1,4}(?=\\?['\"])")
 QUOTED = re.compile(r"""\\?(["'`])((?:(?!\1)[^\r\n\\]|\\(?!\1).){4,500}?)\\?\1""")
-BARE = re.compile(r"[^\s\"'`<>\\]{4,500}")
+BARE = re.compile(r"[^\s\"'`<>\\]{4,300}")
 SCHEME = re.compile(r"(?:bearer|basic|token|apikey|digest)[ :]{1,2}", re.IGNORECASE)
 # A line of an environment file, or of a shell, a Dockerfile or a file viewer that shows one.
 ENV_LINE = re.compile(r"(?:^|\n)[\w \t:|→+>$#-]{0,24}?[A-Z][A-Z0-9_]{2,60}$")

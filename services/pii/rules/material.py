@@ -11,7 +11,10 @@ from services.pii.rules.vendors import DOTTED
 BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 END = re.compile(r"-----END (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 MAX_PEM = 16_384
-BODY = re.compile(r"(?:[A-Za-z0-9+/=:, -]|\\[nr]|[\r\n\t]|\\\\n|[\"'])*")
+# Also with headers, as a string on one line, in quotes, or indented.
+BODY = re.compile(r"(?:[A-Za-z0-9+/=:,. \t\r\n\"'>|-]|\\{1,2}[nr])*")
+# A key that is cut off: lines of base64.
+LINES = re.compile(r"(?:(?:\s|\\{1,2}[nr]|[\"'+]){1,40}[A-Za-z0-9+/=]{16,}){1,400}")
 LEAST_BODY = 64
 JWT = re.compile(
     r"eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{0,8000}\.[A-Za-z0-9_-]{8,2000}(?:\.[A-Za-z0-9_-]{1,4000}\.[A-Za-z0-9_-]{8,100})?"
@@ -43,22 +46,20 @@ def _private_key(text: str, at: int) -> Hit | None:
     begin = BEGIN.match(text, at)
     if begin is None:
         return None
-    body = BODY.match(text, begin.end(), begin.end() + MAX_PEM)
-    stop = body.end() if body else begin.end()
-    end = END.search(text, max(begin.end(), stop - 40), stop + 60)
-    if end:
-        stop = end.end()
+    end = _end_of_key(text, begin.end())
     # Only the header, as code that parses keys has it, is no key.
-    if stop - begin.end() < LEAST_BODY:
+    if end - begin.end() < LEAST_BODY:
         return None
-    return Hit(at, stop if end else _last_line(text, at, stop), "SECRET", 1.0, "a private key")
+    return Hit(at, end, "SECRET", 1.0, "a private key")
 
 
-def _last_line(text: str, at: int, stop: int) -> int:
-    """A key without its end: up to the last long line."""
-    while stop > at and text[stop - 1] in "\r\n\t -\"',":
-        stop -= 1
-    return stop
+def _end_of_key(text: str, start: int) -> int:
+    stop = text.find("-----END ", start, start + MAX_PEM)
+    end = END.match(text, stop) if stop != -1 else None
+    if end and text.find("-----BEGIN", start, stop) == -1 and BODY.fullmatch(text, start, stop):
+        return end.end()
+    lines = LINES.match(text, start, start + MAX_PEM)
+    return lines.end() if lines else start
 
 
 def _web_tokens(text: str) -> Iterator[Hit]:
@@ -98,8 +99,8 @@ def _dotted(
 ) -> Iterator[Hit]:
     at = text.find(literal)
     while at != -1:
-        start = max(0, at - back)
-        match = pattern.search(text, start, start + 3000) if back else pattern.match(text, at)
-        if match and match.start() <= at and not is_filler(match[0]):
+        tries = (pattern.match(text, start) for start in range(max(0, at - back), at + 1))
+        match = next((match for match in tries if match), None)
+        if match and not is_filler(match[0]):
             yield Hit(match.start(), match.end(), "SECRET", 1.0, f"the key format of {vendor}")
         at = text.find(literal, max(at + len(literal), match.end() if match else 0))

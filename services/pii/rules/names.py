@@ -7,7 +7,7 @@ from typing import NamedTuple
 # Every branch begins with a letter of its own, so that the search skips quickly.
 STEM = re.compile(
     r"pass(?:w(?:or)?d|wort|phrase|code)?|pwd|pw(?![a-z])|psw|secret|token|key|credential"
-    r"|bearer|authoriz|auth(?![a-z])|kennwort|contrase|mot[ _-]de[ _-]passe|senha|wachtwoord"
+    r"|bearer|authoriz|auth(?![a-z])|kennwort|contrase[nñ]a|mot[ _-]de[ _-]passe|senha|wachtwoord"
     r"|пароль|парол|パスワード|密码|密碼|비밀번호|dsn(?![a-z])|signature|sig(?==)|salt(?![a-z])"
 )
 WEAK = re.compile(r"pass|p[s]?wd?|kennwort|contrase|mot|senha|wachtwoord|паро|パス|密|비밀")

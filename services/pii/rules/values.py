@@ -45,7 +45,10 @@ def is_basic(value: str) -> bool:
         plain = base64.b64decode(value, validate=True)
     except binascii.Error:
         return False
-    return plain.isascii() and plain.decode("ascii").isprintable() and 0 < plain.find(b":") < 64
+    if not (plain.isascii() and plain.decode("ascii").isprintable()):
+        return False
+    user, colon, password = plain.decode("ascii").partition(":")
+    return bool(colon and user != password) and len(password) >= 4 and not stands_for_one(password)
 
 
 def _is_password(value: str, env: bool) -> bool:
