@@ -1,5 +1,7 @@
 """The fast book: Redis, and the scripts that are its only transactions."""
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,40 +11,55 @@ import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
-from redis.commands.core import AsyncScript
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     ConnectionError,
+    NoScriptError,
     ReadOnlyError,
     TimeoutError,
 )
 
 from libs.common.errors import Unavailable
+from services.ledger.pipe import Pipe
 
 # What redis-py raises when the store is gone, starting, or no longer the primary.
 AWAY = (ConnectionError, TimeoutError, BusyLoadingError, ClusterDownError, ReadOnlyError, OSError)
 FOLDER = Path(__file__).parent / "lua"
-PARALLEL = 64
+PARALLEL = 16
 
 
 class Store:
-    """One connection pool and the scripts. Raises the errors of AWAY when Redis is."""
+    """The scripts over one pipelined connection, and redis-py for all else. Both raise the
+    errors of AWAY when Redis is."""
 
-    def __init__(self, redis: "Redis") -> None:
-        self.redis = redis
-        self._scripts: dict[str, AsyncScript] = {
-            path.stem: redis.register_script(path.read_text()) for path in FOLDER.glob("*.lua")
-        }
+    def __init__(self, redis: "Redis", pipe: Pipe) -> None:
+        self.redis, self._pipe = redis, pipe
+        self._scripts = {path.stem: Script(path.read_text()) for path in FOLDER.glob("*.lua")}
 
     async def call(self, script: str, keys: Sequence[str], request: Any, reply: type[Any]) -> Any:
         """Run a script that takes and gives one packed value."""
-        packed = await self._scripts[script](keys=keys, args=[msgspec.msgpack.encode(request)])
+        packed = await self.run(script, keys, [msgspec.msgpack.encode(request)])
         return msgspec.msgpack.decode(packed, type=reply)
 
     async def run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run a script of plain arguments."""
-        return await self._scripts[script](keys=keys, args=list(args))
+        """Run a script of plain arguments. It is tried once more on a connection that turns
+        out to be lost: every script bears being run twice."""
+        lua = self._scripts[script]
+        command = ("EVALSHA", lua.sha1, len(keys), *keys, *args)
+        try:
+            return await self._pipe.execute(*command)
+        except NoScriptError:
+            await self._pipe.execute("SCRIPT", "LOAD", lua.text)
+        except ConnectionError:
+            await asyncio.sleep(0.01)
+        return await self._pipe.execute(*command)
+
+
+class Script:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha1 = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 @asynccontextmanager
@@ -54,13 +71,13 @@ async def open_store(url: str, timeout: float) -> AsyncIterator[Store]:
         timeout=timeout,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        # One more try finds a connection that went stale; every script bears being run twice.
         retry=Retry(ConstantBackoff(0.02), 1),
     )
-    redis = Redis(connection_pool=pool)
+    redis, pipe = Redis(connection_pool=pool), Pipe(url, timeout)
     try:
-        yield Store(redis)
+        yield Store(redis, pipe)
     finally:
+        await pipe.close()
         await redis.aclose()
         await pool.aclose()
 

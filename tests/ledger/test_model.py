@@ -23,6 +23,7 @@ from libs.common.errors import BudgetExceeded
 from libs.common.settings.ledger import LedgerSettings
 from services.ledger import names
 from services.ledger.book import Book
+from services.ledger.pipe import Pipe
 from services.ledger.register import BudgetWord, stored
 from services.ledger.store import Store
 from services.ledger.windows import LETTERS, window_start
@@ -98,7 +99,8 @@ class Machine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.redis = Redis.from_url(self.url)
         self.now = 1_800_000_000.0
-        self.store = Store(self.redis)
+        self.pipe = Pipe(self.url, 5)
+        self.store = Store(self.redis, self.pipe)
         self.book = Book(self.store, LedgerSettings(), lambda: self.now)
         self.model, self.number, self.settled = Model(), 0, list[Usage]()
         self.run(self.redis.flushall())
@@ -106,6 +108,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "runner"):
+            self.run(self.pipe.close())
             self.run(self.redis.aclose())
             self.runner.close()
 

@@ -49,7 +49,8 @@ if not known then
       if redis.call('HEXISTS', key, 't' .. old.bucket) == 1 then
         local more = math.max(q.tokens - old.tokens,
           -tonumber(redis.call('HGET', key, 't' .. old.bucket)))
-        redis.call('HINCRBY', key, 't' .. old.bucket, more)
+        -- Lua knows a negative zero, which Redis does not take for a whole number.
+        if more ~= 0 then redis.call('HINCRBY', key, 't' .. old.bucket, more) end
       end
     end
   end
