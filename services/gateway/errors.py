@@ -48,6 +48,12 @@ Headers = list[tuple[bytes, bytes]]
 INTERNAL = frozenset({"headers", "status", "type", "retry", "final", "again", "after"})
 
 
+def header_text(value: object) -> bytes:
+    """A header value out of any text: printable Latin-1, no line breaks, bounded."""
+    text = "".join(c if c.isprintable() else " " for c in " ".join(str(value).split()))
+    return text.encode("latin-1", "replace")[:512]
+
+
 class HttpFault(MuxError):
     """A fault that only HTTP knows: wrong method, unsupported encoding, a body too slow."""
 
@@ -100,16 +106,14 @@ def headers_of(error: MuxError) -> Headers:
     """Retry advice, and the ledger's own rate-limit headers."""
     status, _, retry = status_of(error)
     headers: Headers = []
+    extra = error.data.get("headers")
+    extra = extra if isinstance(extra, dict) else {}
     if not retry:
         headers.append((b"x-should-retry", b"false"))
-    elif isinstance(error, LimitExceeded) or status == 503:
+    elif (isinstance(error, LimitExceeded) or status == 503) and "retry-after" not in extra:
         after = max(1, round(float(error.data.get("retry_after", RETRY_SOON))))
         headers.append((b"retry-after", str(after).encode()))
-    extra = error.data.get("headers")
-    if isinstance(extra, dict):
-        headers += [
-            (str(k).encode(), str(v).encode("latin-1", "replace")) for k, v in extra.items()
-        ]
+    headers += [(name.encode(), header_text(value)) for name, value in extra.items()]
     return headers
 
 

@@ -6,8 +6,8 @@ from email.utils import parsedate_to_datetime
 from libs.common.contracts.routing import Candidate
 from libs.common.money import usd
 from services.gateway.call import Call, Reply
-from services.gateway.errors import Headers
-from services.gateway.http import RequestHeaders, header_text
+from services.gateway.errors import Headers, header_text
+from services.gateway.http import RequestHeaders
 from services.gateway.providers.anthropic import VERSION
 from services.gateway.upstream import HttpReply
 

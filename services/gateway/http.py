@@ -103,9 +103,3 @@ async def send_answer(
     pairs = [*headers, length, *extra, *SECURITY_HEADERS]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
-
-
-def header_text(value: object) -> bytes:
-    """A header value out of any text: printable Latin-1, no line breaks, bounded."""
-    text = " ".join(str(value).split())
-    return text.encode("latin-1", "replace")[:512]

@@ -19,6 +19,7 @@ from libs.common.settings.gateway import GatewaySettings
 from services.gateway.errors import Headers
 
 MAX_ANSWER = 256 * 1024 * 1024
+PIECE = 256 * 1024
 
 
 class CallFailed(UpstreamFailed):
@@ -83,8 +84,12 @@ class Upstreams:
     ) -> HttpReply:
         """Send one request and wait for the head of its answer. Raises CallFailed."""
         transport = self._simulator if simulated else self._transport
+        content: bytes | AsyncIterator[bytes] = body
+        if len(body) > PIECE:
+            headers = [*headers, (b"content-length", str(len(body)).encode())]
+            content = _pieces(body)
         request = httpx.Request(
-            method, url, headers=headers, content=body, extensions={"timeout": timeouts}
+            method, url, headers=headers, content=content, extensions={"timeout": timeouts}
         )
         try:
             return HttpReply(await transport.handle_async_request(request))
@@ -120,6 +125,13 @@ async def within(seconds: float, work: Callable[[], Awaitable[Any]], detail: str
             return await work()
     except TimeoutError:
         raise CallFailed(detail, sent=True) from None
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    """A large body bit by bit: the socket's back-pressure lets the loop breathe."""
+    view = memoryview(body)
+    for start in range(0, len(body), PIECE):
+        yield bytes(view[start : start + PIECE])
 
 
 def _failure(error: httpx.HTTPError) -> CallFailed:
