@@ -117,7 +117,7 @@ def test_every_single_cut_of_the_text_restores_the_same() -> None:
 
 
 def test_what_holds_nothing_to_restore_passes_byte_by_byte() -> None:
-    data = stream(("text", ["Plain ", "text: P.", "lease", " stop"]), ("thinking", ["hm"]))
+    data = stream(("text", ["Plain ", "text: P.", "lease", " stops"]), ("thinking", ["hm"]))
     data += b': comment\n\nevent: unknown\ndata: {"x":  1.0}\n\nevent: ping\r\ndata: {}\r\n\r\n'
     assert restored(data) == data
 

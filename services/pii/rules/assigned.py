@@ -34,17 +34,25 @@ SCHEME = re.compile(r"(?:bearer|basic|token|apikey|digest)[ :]{1,2}", re.IGNOREC
 # A line of an environment file, or of a shell, a Dockerfile or a file viewer that shows one.
 ENV_LINE = re.compile(r"(?:^|\n)[\w \t:|→+>$#-]{0,24}?[A-Z][A-Z0-9_]{2,60}$")
 FLAG = re.compile(r"(?:^|\s)--?[a-z][a-z0-9-]{0,30}$")
-COMMANDS = re.compile(
-    r"""\b(?:mysql|mysqldump|mysqladmin|mariadb)\b[^\n|;]{0,120}?\s-p([^\s'"]{6,128})
-    | \b(?:redis-cli|mosquitto_(?:pub|sub))\b[^\n|;]{0,120}?\s-[aP]\s([^\s'"]{6,128})
-    | \s(?:-u|--user|--proxy-user|--creds)[\s=]["']?[\w.@+-]{1,64}:([^\s"']{6,128})
-    | \bsshpass\s-p\s?["']?([^\s'"]{6,128})
-    | \bidentified\sby\s["']([^\s'"]{6,128})
-    | \blogin\s\S{1,80}\s+password\s+(\S{6,128})""",
-    re.VERBOSE | re.IGNORECASE,
+# A literal to look for in lower case, and what stands there if a password follows.
+MYSQL = r"\w*\b[^\n|;]{0,120}?\s-p([^\s'\"]{6,128})"
+LOGIN = r"[\s=][\"']?[\w.@+-]{1,64}:([^\s\"']{6,128})"
+COMMANDS = tuple(
+    (literal, re.compile(re.escape(literal) + rest, re.IGNORECASE))
+    for literal, rest in (
+        ("mysql", MYSQL),
+        ("mariadb", MYSQL),
+        ("redis-cli", r"\b[^\n|;]{0,120}?\s-a\s([^\s'\"]{6,128})"),
+        ("mosquitto_", r"(?:pub|sub)\b[^\n|;]{0,120}?\s-P\s([^\s'\"]{6,128})"),
+        (" -u", LOGIN),
+        (" --user", LOGIN),
+        (" --proxy-user", LOGIN),
+        (" --creds", LOGIN),
+        ("sshpass -p", r"\s?[\"']?([^\s'\"]{6,128})"),
+        ("identified by", r"\s[\"']([^\s'\"]{6,128})"),
+        ("login ", r"\S{1,80}\s+password\s+(\S{6,128})"),
+    )
 )
-COMMAND_WORDS = ("mysql", "mariadb", "redis-cli", "mosquitto", " -u", "--user", "--creds",
-                 "--proxy-user", "sshpass", "identified by", "login ")  # fmt: skip
 
 
 class Value(NamedTuple):
@@ -138,9 +146,10 @@ def _is_env_line(text: Text, name: names.Name) -> bool:
 
 
 def _in_commands(text: Text) -> Iterator[Hit]:
-    if not any(word in text.lower for word in COMMAND_WORDS):
-        return
-    for match in COMMANDS.finditer(text.text):
-        group = match.lastindex or 0
-        if values.is_secret(match[group], weak=True, env=True):
-            yield Hit(match.start(group), match.end(group), "SECRET", 0.9, "a password argument")
+    for literal, pattern in COMMANDS:
+        at = text.lower.find(literal)
+        while at != -1:
+            match = pattern.match(text.text, at)
+            if match and values.is_secret(match[1], weak=True, env=True):
+                yield Hit(match.start(1), match.end(1), "SECRET", 0.9, "a password argument")
+            at = text.lower.find(literal, match.end() if match else at + len(literal))

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from services.pii.rules.words import words
+
 # Every branch begins with a letter of its own, so that the search skips quickly.
 STEM = re.compile(
     r"pass(?:w(?:or)?d|wort|phrase|code)?|pwd|pw(?![a-z])|psw|secret|token|key|credential"
@@ -12,24 +14,25 @@ STEM = re.compile(
 )
 WEAK = re.compile(r"pass|p[s]?wd?|kennwort|contrase|mot|senha|wachtwoord|паро|パス|密|비밀")
 # A key is a secret only as one of these.
-KEY_OF = re.compile(
-    r"(?:api|app|access|private|auth|encrypt(?:ion)?|sign(?:ing)?|account|master|secure|secret"
-    r"|crypto|server|service|licen[sc]e|session|webhook|deploy|hmac|jwt|aes|shared|storage|client"
-    r"|subscription|integration|admin|ingest|functions|consumer|fernet|cipher|bot|vault|cookie"
-    r"|maps|db|user|recovery|signature|write|read|project|org|azure|openai|stripe|sendgrid)[ _.-]?$"
+KEY_OF = words(
+    """api app access private auth encrypt encryption sign signing account master secure secret
+    crypto server service license licence session webhook deploy hmac jwt aes shared storage
+    client subscription integration admin ingest functions consumer fernet cipher bot vault
+    cookie maps db user recovery signature write read project org azure openai stripe
+    sendgrid"""
 )
-NOT_KEY_OF = re.compile(
-    r"(?:public|primary|foreign|cache|sort|partition|hash|routing|idempotency|object|s3|row|column"
-    r"|group|hot|short|arrow|map|dict|json|field|index|composite|natural|surrogate|query|host|known"
-    r"|on|is|has|no|by|the|a|any|this|that|shift|ctrl|alt|tab|enter|delete|escape|site)[ _.-]?$"
+NOT_KEY_OF = words(
+    """public primary foreign cache sort partition hash routing idempotency object s3 row column
+    group hot short arrow map dict json field index composite natural surrogate query host
+    known on is has no by the a any this that shift ctrl alt tab enter delete escape site"""
 )
-# Before a stem, these make it the name of something else.
-OTHER = re.compile(
-    r"(?:next|page|paging|continuation|sync|pad|eos|bos|unk|mask|sep|cls|stop|special|prompt|max|min"
-    r"|num|cursor|cancellation|cancel|start|end|resume|prev|previous|last|public|change|syntax|lexer"
-    r"|parser?|keyword|completion|input|output|cached|reasoning|total|per|no|without|design|invalid"
-    r"|missing|upload|image|video|audio|text|first|second|each|by|com|tres|sur|under|over|tooling"
-    r"|(?<![a-z])by)[ _-]?$"
+# Before a stem, these make it the name of something else: `next_token`, `public key`, `bypass`.
+OTHER = words(
+    """next page paging continuation sync pad eos bos unk mask sep cls stop special prompt max min
+    num cursor cancellation cancel start end resume prev previous last public change syntax
+    lexer parse parser keyword completion input output cached reasoning total per no without
+    design invalid missing upload image video audio text first second each by com tres sur
+    under over"""
 )
 # What may follow the stem inside the name; anything else makes it the name of another thing.
 TAIL = re.compile(
@@ -37,9 +40,7 @@ TAIL = re.compile(
     r"|staging|primary|secondary|default|current|new|old|raw|plain(?:text)?|text|str|string|env"
     r"|admin|root|user|access|bot|key|secret|token|hex|b64|base64|data|global|local|eu|us|v[0-9]))*"
 )
-PASS_AFTER = re.compile(
-    r"(?:^|[^a-z]|db|user|my|smtp|mail|root|admin|sql|ftp|ssh|pg|redis|the|your)$"
-)
+PASS_OF = words("db user my smtp mail root admin sql ftp ssh pg redis the your")
 KEY_BEFORE = 24
 
 
@@ -65,12 +66,13 @@ def find(lower: str) -> Iterator[Name]:
 
 
 def _announces(stem: str, before: str) -> bool:
-    if OTHER.search(before):
+    word = before[:-1] if before[-1:] in (" ", "_", "-") else before
+    if word.endswith(OTHER):
         return False
     if stem == "key":
         return _is_secret_key(before)
     if stem in ("pass", "pw", "psw"):
-        return PASS_AFTER.search(before) is not None
+        return not before[-1:].isalpha() or before.endswith(PASS_OF)
     if stem in ("auth", "dsn", "salt", "sig", "signature"):
         return not before[-1:].isalnum()
     return True
@@ -78,6 +80,7 @@ def _announces(stem: str, before: str) -> bool:
 
 def _is_secret_key(before: str) -> bool:
     """`…_key` in general, but for the keys of tables and maps; `key` alone never."""
-    if KEY_OF.search(before):
+    word = before[:-1] if before[-1:] in (" ", "_", "-", ".") else before
+    if word.endswith(KEY_OF):
         return True
-    return before.endswith("_") and not NOT_KEY_OF.search(before)
+    return before.endswith("_") and not word.endswith(NOT_KEY_OF)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from services.pii.rules import plans
 from services.pii.rules.hit import Hit, Rule, Text
+from services.pii.rules.words import words
 
 INTERNATIONAL = re.compile(r"\+[1-9](?:[ ().\-/\u00a0]{0,2}[0-9]){6,14}(?![0-9])")
 # The North American form, whose brackets or dashes hardly mean anything else.
@@ -27,37 +28,9 @@ DATE = re.compile(
 )
 NEAR, FAR = 48, 2000
 FIELD_ENDS = ",;\t|\"'\r\n"
-REGIONS = [
-    "US",
-    "GB",
-    "DE",
-    "FR",
-    "ES",
-    "IT",
-    "BR",
-    "IN",
-    "JP",
-    "NL",
-    "PL",
-    "PT",
-    "AU",
-    "CA",
-    "MX",
-    "CH",
-    "AT",
-    "BE",
-    "SE",
-    "NO",
-    "DK",
-    "FI",
-    "IE",
-    "CN",
-    "KR",
-    "RU",
-    "TR",
-    "ZA",
-    "AR",
-]
+REGIONS = words(
+    "US GB DE FR ES IT BR IN JP NL PL PT AU CA MX CH AT BE SE NO DK FI IE CN KR RU TR ZA AR"
+)
 NOT_DIGITS = re.compile("[^0-9]+")
 
 

@@ -7,32 +7,28 @@ already said that a secret may stand here.
 
 import re
 
-LOWER, UPPER, DIGIT, SIGN = "lower", "upper", "digit", "sign"
+LOWER, UPPER, DIGIT, SIGN = "aA0-"
+# Each character's kind; all but Latin letters and digits are signs, and Latin-1 letters letters.
+KIND = {
+    code: DIGIT if chr(code).isdigit() else UPPER if chr(code).isupper() else LOWER
+    for code in range(256)
+    if chr(code).isalnum()
+}
+KIND |= {code: SIGN for code in range(256) if code not in KIND}
+# Neighbours of different kind. An upper-case letter before a lower-case one is how words begin.
+CHANGES = (LOWER + UPPER, LOWER + DIGIT, UPPER + DIGIT, DIGIT + LOWER, DIGIT + UPPER)
 HEX = re.compile(r"(?:[0-9a-f]+|[0-9A-F]+)\Z")
 UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
 
-def kind(char: str) -> str:
-    if char.isdigit():
-        return DIGIT
-    if char.isalpha():
-        return UPPER if char.isupper() else LOWER
-    return SIGN
-
-
 def kinds(value: str) -> set[str]:
-    return {kind(char) for char in value}
+    return set(value.translate(KIND)) & {LOWER, UPPER, DIGIT, SIGN}
 
 
 def jumble(value: str) -> float:
-    """The share of neighbours of different kind. An upper-case letter before a lower-case one is
-    how words begin, so it does not count."""
-    kinds_ = [kind(char) for char in value]
-    changes = sum(
-        a != b and not (a == UPPER and b == LOWER) and SIGN not in (a, b)
-        for a, b in zip(kinds_, kinds_[1:], strict=False)
-    )
-    return changes / max(len(value) - 1, 1)
+    """The share of neighbours of different kind."""
+    pattern = value.translate(KIND)
+    return sum(map(pattern.count, CHANGES)) / max(len(value) - 1, 1)
 
 
 def is_hex(value: str, least: int = 16) -> bool:

@@ -1,0 +1,165 @@
+"""make bench-pii: what masking costs, on this machine, beside Presidio's own recognizers.
+
+Texts: two thirds source code of the standard library, one third made-up chat, logs and settings
+with values in them. Figures are CPU milliseconds of one process.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import msgspec
+from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+from presidio_analyzer.nlp_engine import NoOpNlpEngine
+from presidio_analyzer.predefined_recognizers import (
+    CreditCardRecognizer,
+    EmailRecognizer,
+    IbanRecognizer,
+    IpRecognizer,
+    PhoneRecognizer,
+    UsSsnRecognizer,
+)
+
+from libs.common.contracts.pii import Findings
+from libs.common.settings.pii import PiiSettings
+from services.gateway.masking import (
+    Placeholders,
+    Policy,
+    SpanCache,
+    StreamRestorer,
+    apply,
+    collect,
+)
+from services.pii.scanner import Scanner
+from tests.pii.samples import PII_TEMPLATES, SECRET_TEMPLATES, samples
+from tests.pii.test_stress import SEEDS
+
+SECRET = b"0" * 32
+Fields = dict[str, msgspec.Raw]
+
+
+def main() -> None:
+    scanner = Scanner(PiiSettings())
+    texts = make_texts(Random(7))
+    warm(scanner)
+    speed(scanner, texts)
+    worst(scanner)
+    conversation(scanner, texts)
+    deltas()
+
+
+def make_texts(r: Random) -> Callable[[int], str]:
+    files = sorted(Path(json.__file__).parent.parent.glob("*.py"))
+    made = [s.text for s in samples(SECRET_TEMPLATES + PII_TEMPLATES, 5, seed=7)]
+
+    def text(size: int) -> str:
+        parts: list[str] = []
+        while sum(map(len, parts)) < size:
+            source = r.choice(files).read_text(errors="replace")
+            at = r.randrange(max(1, len(source) - 2000))
+            parts += [source[at : at + 2000], "\n".join(r.sample(made, 12))]
+        return "\n".join(parts)[:size]
+
+    return text
+
+
+def warm(scanner: Scanner) -> None:
+    for sample in samples(SECRET_TEMPLATES + PII_TEMPLATES, 2, seed=1):
+        scanner.scan(sample.text)
+
+
+def presidio() -> Callable[[str], object]:
+    """Its six structured recognizers, as it ships them, without a language model."""
+    kinds = (
+        CreditCardRecognizer, EmailRecognizer, IbanRecognizer, IpRecognizer, PhoneRecognizer,
+        UsSsnRecognizer,
+    )  # fmt: skip
+    engine = AnalyzerEngine(
+        registry=RecognizerRegistry([kind() for kind in kinds], supported_languages=["en"]),
+        nlp_engine=NoOpNlpEngine([{"lang_code": "en", "model_name": "none"}]),
+        supported_languages=["en"],
+    )
+    return lambda text: engine.analyze(text, "en", score_threshold=0.4)
+
+
+def cost(work: Callable[[], object]) -> float:
+    """CPU milliseconds."""
+    started = time.process_time()
+    work()
+    return (time.process_time() - started) * 1000
+
+
+def speed(scanner: Scanner, text: Callable[[int], str]) -> None:
+    theirs = presidio()
+    theirs("warm a@b.co +1 201 522 8296")
+    print(f"{'ms per KB':28}{'ours':>10}{'presidio':>10}{'times':>8}")
+    for kilobytes, rounds in ((1, 30), (10, 8), (100, 2)):
+        made = [text(kilobytes * 1024) for _ in range(rounds)]
+        a = statistics.median(cost(lambda t=t: scanner.scan(t)) for t in made) / kilobytes
+        b = statistics.median(cost(lambda t=t: theirs(t)) for t in made[:4]) / kilobytes
+        print(f"  texts of {kilobytes:>3} KB            {a:>10.3f}{b:>10.3f}{b / a:>8.1f}")
+
+
+def worst(scanner: Scanner) -> None:
+    rows = []
+    for seed in SEEDS:
+        small, large = seed * (20_480 // len(seed)), seed * (102_400 // len(seed))
+        a, b = cost(lambda t=small: scanner.scan(t)), cost(lambda t=large: scanner.scan(t))
+        rows.append((b / 100, b / 5 / max(a, 0.01), seed))
+    print("\nworst inputs, 100 KB each      ms/KB   growth from 20 KB (1.0: linear)")
+    for each, growth, seed in sorted(rows, reverse=True)[:5]:
+        print(f"  {seed.strip()[:26]!r:28}{each:>8.2f}{growth:>8.1f}")
+
+
+def conversation(scanner: Scanner, text: Callable[[int], str]) -> None:
+    contents = [text(2000) for _ in range(204)]
+    cache = SpanCache()
+    cold = cost(lambda: turn(scanner, cache, contents[:200]))
+    next_turn = cost(lambda: turn(scanner, cache, contents))
+    again = cost(lambda: turn(scanner, cache, contents))
+    print("\na conversation of 200 blocks, 400 KB                      ms")
+    print(f"  first turn: every block scanned                  {cold:>8.1f}")
+    print(f"  next turn: 4 new blocks                          {next_turn:>8.1f}")
+    print(f"  a turn without a new block                       {again:>8.1f}")
+
+
+def turn(scanner: Scanner, cache: SpanCache, contents: list[str]) -> None:
+    request = {"messages": [{"role": "user", "content": content} for content in contents]}
+    fields: Fields = msgspec.json.decode(msgspec.json.encode(request), type=Fields)
+    blocks = collect(fields)
+    known, unseen = cache.lookup(blocks)
+    texts = tuple(scanner.scan(block.text) for block in unseen)
+    known |= cache.store(unseen, Findings(texts=texts, rules="1"))
+    apply(fields, blocks, known, Policy.of(PiiSettings()), Placeholders(SECRET))
+
+
+def deltas() -> None:
+    placeholder = Placeholders(SECRET).of("EMAIL", "anna@northwind.io")
+    mapping = {placeholder: "anna@northwind.io"}
+    print("\nper delta of a stream                             µs")
+    for name, text in (
+        ("nothing to restore", "some words of an answer"),
+        ("one placeholder", f"write to {placeholder} now"),
+        ("an end that is held back", f"write to {placeholder[:12]}"),
+    ):
+        restorer = StreamRestorer(mapping)
+        event = delta(text)
+        each = cost(lambda r=restorer, e=event: [r.feed(e) for _ in range(5000)]) / 5
+        print(f"  {name:46}{each:>6.1f}")
+
+
+def delta(text: str) -> bytes:
+    event: dict[str, Any] = {"type": "content_block_delta", "index": 0}
+    event["delta"] = {"type": "text_delta", "text": text}
+    return b"event: content_block_delta\ndata: " + msgspec.json.encode(event) + b"\n\n"
+
+
+if __name__ == "__main__":
+    main()
