@@ -29,8 +29,8 @@ bench: .venv/.installed-dev  ## Measure latency and CPU: direct, ModelMuxer, and
 bench-peers: .venv/.installed-dev  ## Install the peers that `make bench` compares with
 	@$(BIN)/python -m scripts.bench.peers
 
-lock: .venv/.installed-dev  ## Pin and hash what the images install (requirements/*.lock)
-	@$(BIN)/python -m scripts.lock
+lock: .venv/.installed-dev  ## Pin and hash what the images install (requirements-*.lock)
+	@scripts/lock.sh $(ARGS)
 
 install: .venv/.installed-all  ## Only create the environment
 

@@ -1,0 +1,216 @@
+"""One NATS user per service, default deny, on a real nats-server with the shipped users."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import nats as client
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error, NoRespondersError
+
+from tests.support.provider import running as provider_running
+from tests.support.servers import Server, nats_server, running
+from tests.support.stack import ALL, ProcessStack, _placed
+
+pytestmark = pytest.mark.anyio
+FOLDER = Path(__file__).parents[2] / "deploy" / "k8s" / "base" / "nats"
+USERS = [*ALL, "operator"]
+VIOLATION = re.compile(r"Violation.*")
+
+
+def password(user: str) -> str:
+    return f"password-of-{user}"
+
+
+@pytest.fixture
+def nats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for user in USERS:
+        monkeypatch.setenv(f"NATS_PASSWORD_{user.upper()}", password(user))
+    server = nats_server(tmp_path / "nats")
+    with (tmp_path / "nats" / "nats.conf").open("a") as config:
+        config.write(f'\ninclude "{_relative(tmp_path / "nats")}/users.conf"\n')
+    with running(server):
+        yield server
+
+
+def _relative(folder: Path) -> str:
+    """nats-server takes an include relative to the file that names it."""
+    (folder / "shipped").symlink_to(FOLDER)
+    return "shipped"
+
+
+@asynccontextmanager
+async def connected(server: Server, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
+    """A connection of that user, and what the server refused it."""
+    refused: list[str] = []
+
+    async def note(error: Exception) -> None:
+        refused.append(str(error))
+
+    connection = await client.connect(
+        server.url,
+        user=user,
+        password=password(user),
+        inbox_prefix=f"_INBOX_{user}".encode(),
+        error_cb=note,
+    )
+    try:
+        yield connection, refused
+    finally:
+        await connection.close()
+
+
+async def heard(connection: Client, refused: list[str]) -> list[str]:
+    """What the server refused until now; the client notes it in a task of its own."""
+    await connection.flush()
+    await asyncio.sleep(0.02)
+    return refused
+
+
+async def may_publish(server: Server, user: str, subject: str) -> bool:
+    async with connected(server, user) as (connection, refused):
+        await connection.publish(subject, b"{}")
+        return not await heard(connection, refused)
+
+
+async def may_hear(server: Server, user: str, subject: str) -> bool:
+    async with connected(server, user) as (connection, refused):
+        await connection.subscribe(subject)
+        return not await heard(connection, refused)
+
+
+@pytest.mark.parametrize(
+    ("user", "subject"),
+    [
+        ("router", "ledger.reserve.v1"),
+        ("router", "pii.scan.v1"),
+        ("router", "usage.v1"),
+        ("pii", "usage.v1"),
+        ("pii", "ledger.key.list.v1"),
+        ("gateway", "state.v1.budgets.x"),
+        ("gateway", "keys.changed.v1"),
+        ("gateway", "$JS.API.STREAM.DELETE.MODELMUXER_EVENTS"),
+        ("gateway", "$JS.API.CONSUMER.CREATE.MODELMUXER_EVENTS"),
+        ("analytics", "usage.v1"),
+        ("analytics", "ledger.reserve.v1"),
+        ("ledger", "router.route.v1"),
+        ("ledger", "_INBOX_gateway.x"),
+        ("operator", "ledger.budget.set.v1"),
+    ],
+)
+async def test_a_service_cannot_say_what_is_not_its_to_say(
+    nats: Server, user: str, subject: str
+) -> None:
+    assert not await may_publish(nats, user, subject)
+
+
+@pytest.mark.parametrize(
+    ("user", "subject"),
+    [
+        ("gateway", "usage.v1"),
+        ("gateway", "ledger.reserve.v1"),
+        ("gateway", ">"),
+        ("router", "pii.scan.v1"),
+        ("router", "_INBOX_gateway.>"),
+        ("pii", "usage.v1"),
+        ("ledger", "pii.scan.v1"),
+        ("analytics", "state.v1.>"),
+    ],
+)
+async def test_a_service_cannot_hear_what_is_not_for_it(
+    nats: Server, user: str, subject: str
+) -> None:
+    assert not await may_hear(nats, user, subject)
+
+
+async def test_a_service_may_answer_who_asked_and_nobody_else(nats: Server) -> None:
+    async with connected(nats, "pii") as (pii, refused), connected(nats, "gateway") as (gateway, _):
+
+        async def answer(message: client.aio.msg.Msg) -> None:
+            await message.respond(b"found")
+
+        await pii.subscribe("pii.scan.v1", cb=answer)
+        await pii.flush()
+        assert (await gateway.request("pii.scan.v1", b"{}", timeout=2)).data == b"found"
+        await pii.publish("_INBOX_gateway.made.up", b"!")
+        assert len(await heard(pii, refused)) == 1
+
+
+async def test_without_a_password_nobody_connects(nats: Server) -> None:
+    async def quiet(error: Exception) -> None:
+        pass
+
+    with pytest.raises(Error):
+        await client.connect(nats.url, allow_reconnect=False, error_cb=quiet)
+
+
+async def test_a_router_asking_the_ledger_is_not_told_that_it_is_there(nats: Server) -> None:
+    async with connected(nats, "router") as (router, refused):
+        with pytest.raises((TimeoutError, Error)) as caught:
+            await router.request("ledger.reserve.v1", b"{}", timeout=0.3)
+        assert not isinstance(caught.value, NoRespondersError)
+        assert "ledger.reserve.v1" in refused[0]
+
+
+@pytest.mark.slow
+async def test_the_whole_product_works_without_one_violation(
+    tmp_path: Path, nats: Server, redis: Server
+) -> None:
+    async with provider_running() as provider:
+        place = ProcessStack(**_placed(tmp_path, nats, redis, provider, {}))
+        try:
+            await start_with_users(place)
+            await use_everything(place)
+        finally:
+            for name in reversed(list(place.children)):
+                place.stop(name)
+    log = (tmp_path / "nats" / "server.log").read_text()
+    assert sorted(set(VIOLATION.findall(log))) == []
+
+
+async def start_with_users(place: ProcessStack) -> None:
+    shared = place.config.read_text()
+    for name in ALL:
+        place.config = place.folder / f"{name}.toml"
+        user = f'\n[nats]\nuser = "{name}"\npassword = "{password(name)}"\n'
+        place.config.write_text(shared + user)
+        place.start(name)
+    for child in list(place.children.values()):
+        await child.ready()
+    await place.ready()
+
+
+async def use_everything(place: ProcessStack) -> None:
+    """A masked answer, a budget, keys, limits, a pause, reports: every edge of the bus."""
+    ask = {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": "Write to ann@example.org, please."}],
+    }
+    budget = {"budget_type": "daily", "budget_limit": 5.0}
+    async with place.http("masked") as user, place.http("admin") as admin:
+        assert (await user.post("/v1/messages", json=ask)).status_code == 200
+        assert (await admin.post("/v1/messages", json=ask | {"stream": True})).status_code == 200
+        assert (await admin.post("/v1/analytics/budgets", json=budget)).status_code < 300
+        for path in ("/v1/analytics/budgets", "/v1/analytics/costs?days=7", "/v1/models"):
+            assert (await admin.get(path)).status_code == 200
+    assert len(await place_rows(place)) >= 2
+
+
+async def place_rows(place: ProcessStack) -> list[str]:
+    """Requests as analytics reports them, once they are booked."""
+    async with place.http("admin") as admin:
+        for _ in range(100):
+            answer = (await admin.get("/v1/analytics/costs?days=1")).json()
+            if answer["requests"] >= 2:
+                return ["row"] * answer["requests"]
+            await asyncio.sleep(0.1)
+    return []
+
+
+def test_the_users_of_the_file_are_the_services() -> None:
+    users = re.findall(r'user: "([a-z]+)"', (FOLDER / "users.conf").read_text())
+    assert sorted(users) == sorted(USERS)
