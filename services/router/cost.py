@@ -12,6 +12,8 @@ from libs.common.prices import Price, Rates
 MILLION = 1_000_000
 # Estimates are upper bounds; a likely cost takes the middle of what text really needs.
 LIKELY_SHARE = 0.5
+# A search tool without `max_uses` is reserved at so many searches.
+MOST_SEARCHES = 8
 # How a session goes on, until it shows its own way: turns in a task, tokens each one adds, the
 # share of tasks that need the dearer model, and how often its cache has lapsed by then.
 AGENT_TURNS, CHAT_TURNS, MOST_TURNS = 8.0, 2.0, 30.0
@@ -42,14 +44,18 @@ def spend(
     output: int,
     warm: int = 0,
     turns: float = 1.0,
+    context: int = 0,
 ) -> Spend:
     """The cost of serving this turn, and the `turns` - 1 expected after it, with one model.
 
-    `warm` is how many of the input tokens its cache is likely to hold.
+    `warm` is how many of the input tokens its cache is likely to hold; `context` the model's
+    window, which is the worst case of an input that cannot be seen (a thread, a file by id).
     """
-    rates = price.rates(features.input_tokens, speed=features.speed or features.service_tier)
-    input_cost = price.input_worst(features.input_tokens) + _searches(features, rates)
-    output_price = price.output_rate(features.input_tokens)
+    speed = features.speed or features.service_tier
+    most = max(features.input_tokens, context) if features.opaque else features.input_tokens
+    rates = price.rates(features.input_tokens, speed=speed)
+    input_cost = price.input_worst(most, speed=speed) + _searches(features, rates)
+    output_price = price.output_rate(most, speed=speed)
     tokens = likely_tokens(features)
     likely_output = min(output, max_tokens) if max_tokens else output
     now = turn_cost(rates, tokens, min(warm, tokens), likely_output, bool(features.cache_marks))
@@ -104,10 +110,7 @@ def break_even(here: Rates, there: Rates) -> float:
 def _searches(features: Features, rates: Rates) -> int:
     """Server tools are reserved at a bounded number of searches."""
     searches = sum(tool.startswith("web_search") for tool in features.server_tools)
-    return searches * MAX_SEARCHES * rates.web_search
-
-
-MAX_SEARCHES = 8
+    return searches * (features.server_tool_uses or MOST_SEARCHES) * rates.web_search
 
 
 def way_back_now(rates: Rates, tokens: int) -> int:

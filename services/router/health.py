@@ -18,7 +18,8 @@ PROBE_SECONDS = 10.0
 RATE_PAUSE, LONGEST_RATE_PAUSE = 5.0, 300.0
 REMEMBERED = 2_000
 
-TRANSIENT = {0, 408, 429, 500, 502, 503, 504, 520, 522, 524, 529}
+# 200 is a stream that broke off.
+TRANSIENT = {0, 200, 408, 429, 500, 502, 503, 504, 520, 522, 524, 529}
 REJECTED_KEY = {401, 403}
 
 
@@ -87,7 +88,7 @@ class Circuit:
 
 
 class Health:
-    """The circuits of all deployments."""
+    """The circuits of all deployments, by model; with no model, of the deployment's key."""
 
     def __init__(self) -> None:
         self._circuits: OrderedDict[tuple[str, str], Circuit] = OrderedDict()
@@ -101,15 +102,22 @@ class Health:
         return self._circuits[key]
 
     def why_shut(self, deployment: str, model: str, now: float) -> str:
-        circuit = self._circuits.get((deployment, model))
-        return circuit.why_shut(now) if circuit else ""
+        """Of the model there, or of the whole deployment (its key)."""
+        for key in ((deployment, model), (deployment, "")):
+            circuit = self._circuits.get(key)
+            if circuit and (why := circuit.why_shut(now)):
+                return why
+        return ""
 
     def hear(self, usage: Usage, now: float) -> None:
         """Take one attempt in. What says nothing of the provider's health is left out."""
         if usage.door == "count_tokens" or not usage.deployment:
             return
-        circuit = self.circuit(usage.deployment, usage.model)
         if usage.outcome == "ok":
-            circuit.answered(now, usage.first_token)
-        elif usage.outcome == "error" and usage.status in TRANSIENT | REJECTED_KEY:
+            self.circuit(usage.deployment, usage.model).answered(now, usage.first_token)
+            self._circuits.pop((usage.deployment, ""), None)
+        elif usage.outcome == "error" and usage.status in REJECTED_KEY:
+            self.circuit(usage.deployment, "").failed(now, usage.status, usage.retry_after)
+        elif usage.outcome == "error" and usage.status in TRANSIENT:
+            circuit = self.circuit(usage.deployment, usage.model)
             circuit.failed(now, usage.status, usage.retry_after)

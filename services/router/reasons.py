@@ -5,7 +5,7 @@ from libs.common.settings.routing import RuleSettings
 from services.router.label import Label
 from services.router.view import Option
 
-WARM = "its warm prompt cache is worth more than the cheaper price"
+RISKY = "a move down is likelier to cost than to save"
 IN_TASK = "the task goes on"
 HARDER = "moved up, the work got harder"
 PAYS = "moved down, the rest of the task is cheaper there"
@@ -23,6 +23,13 @@ WORDS = {
     "web_search": "background call (web search)",
     "small": "small background call",
 }
+
+
+def warm(turns: float) -> str:
+    """Why a warm session stays; `turns` is L*, after which a move would pay."""
+    if turns == float("inf"):
+        return "its warm prompt cache reads for less than any other's"
+    return f"its prompt cache is warm, a move pays after {turns:.0f} more turns"
 
 
 def reason(

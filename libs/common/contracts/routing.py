@@ -55,6 +55,7 @@ class Features(Struct, frozen=True, kw_only=True):
     version: str = ""
     prefill: bool = False
     sampling: bool = False
+    server_tool_uses: int = 0
 
 
 class Route(Struct, frozen=True, kw_only=True):
