@@ -1,0 +1,72 @@
+"""Finished requests as they happen, to every open page that may see them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+
+from libs.common.contracts.identity import Key
+from libs.common.contracts.reports import request_row
+from libs.common.contracts.usage import Usage
+from libs.common.errors import LimitExceeded
+
+Handler = Callable[[Usage], Awaitable[None]]
+Listen = Callable[[Handler], Awaitable[None]]
+MAX_STREAMS = 100
+BEHIND = 500  # events a slow page may lag; then it loses the oldest
+BEAT_SECONDS = 15.0
+LOOK_SECONDS = 0.5
+
+
+class Live:
+    """One subscription to the bus per process, made when the first page opens.
+
+    `draining` ends the streams of a gateway that is about to stop."""
+
+    def __init__(self, listen: Listen, draining: Callable[[], bool]) -> None:
+        self._listen, self._draining = listen, draining
+        self._listening = False
+        self._pages: dict[asyncio.Queue[bytes], Key] = {}
+
+    async def events(self, key: Key) -> AsyncIterator[bytes]:
+        """Server-sent events of what this key may see. Raises LimitExceeded."""
+        if len(self._pages) >= MAX_STREAMS:
+            raise LimitExceeded(f"{MAX_STREAMS} pages are open; close one")
+        if not self._listening:
+            self._listening = True
+            await self._listen(self._heard)
+        return self._stream(key)
+
+    async def _stream(self, key: Key) -> AsyncIterator[bytes]:
+        queue: asyncio.Queue[bytes] = asyncio.Queue(BEHIND)
+        self._pages[queue] = key
+        loop = asyncio.get_running_loop()
+        beat = loop.time() + BEAT_SECONDS
+        try:
+            yield b"retry: 1000\n\n"
+            while not self._draining():
+                try:
+                    yield await asyncio.wait_for(queue.get(), LOOK_SECONDS)
+                except TimeoutError:
+                    if loop.time() >= beat:
+                        beat = loop.time() + BEAT_SECONDS
+                        yield b": still here\n\n"
+        finally:
+            del self._pages[queue]
+
+    async def _heard(self, usage: Usage) -> None:
+        if not self._pages:
+            return
+        data = b"event: request\ndata: " + msgspec.json.encode(request_row(usage)) + b"\n\n"
+        for queue, key in self._pages.items():
+            if not _may_see(key, usage):
+                continue
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(data)
+
+
+def _may_see(key: Key, usage: Usage) -> bool:
+    """As in the reports: a key its own, an administrator the org's."""
+    who = usage.principal
+    return who.org == key.org and (key.admin or who.key_id == key.id)
