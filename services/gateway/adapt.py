@@ -14,7 +14,7 @@ import msgspec
 from libs.common.catalogue import Catalogue, ModelFacts
 from libs.common.errors import InvalidRequest
 from libs.common.settings import Settings
-from services.gateway.providers import signatures
+from services.gateway import signatures
 
 Fields = dict[str, msgspec.Raw]
 Json = dict[str, Any]

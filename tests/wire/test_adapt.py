@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from libs.common.errors import InvalidRequest
+from services.gateway import signatures
 from services.gateway.adapt import adapt_claude
-from services.gateway.providers import signatures
 
 Json = dict[str, Any]
 BETAS = [

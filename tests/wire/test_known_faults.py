@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from libs.common.errors import InvalidRequest, UpstreamFailed
-from services.gateway.providers import anthropic, openai_chat, signatures
+from services.gateway import signatures
+from services.gateway.providers import anthropic, openai_chat
 from services.gateway.providers.schemas import for_gemini
 from tests.wire.walk import (
     CATALOGUE,

@@ -1,6 +1,14 @@
 """Every dialect by name, and every provider whose name is enough to configure it."""
 
-from services.gateway.providers import anthropic, gemini, mistral, openai_chat, openai_responses
+from services.gateway.providers import (
+    anthropic,
+    bedrock,
+    gemini,
+    mistral,
+    openai_chat,
+    openai_responses,
+    vertex,
+)
 from services.gateway.providers.base import Dialect, Preset, ProviderError, Translated
 from services.gateway.providers.presets import PRESETS
 
@@ -10,6 +18,8 @@ DIALECTS: dict[str, Dialect] = {
     "openai-responses": openai_responses,
     "gemini": gemini,
     "mistral": mistral,
+    "bedrock": bedrock,
+    "vertex": vertex,
 }
 
 __all__ = ["DIALECTS", "PRESETS", "Dialect", "Preset", "ProviderError", "Translated"]

@@ -11,8 +11,8 @@ from typing import Any
 
 from libs.common.contracts.usage import Tokens
 from services.gateway.providers.base import Json
-from services.gateway.providers.signatures import sign
 from services.gateway.providers.text import dump, load
+from services.gateway.signatures import sign
 
 _ID = re.compile(r"^[A-Za-z0-9_-]{9,64}$")
 _NOT_ID = re.compile(r"[^A-Za-z0-9_-]")

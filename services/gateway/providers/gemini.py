@@ -11,7 +11,7 @@ from typing import Any
 from libs.common.catalogue import ModelFacts
 from libs.common.contracts.usage import Tokens
 from libs.common.errors import InvalidRequest, UpstreamFailed
-from services.gateway.providers import signatures
+from services.gateway import signatures
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
 from services.gateway.providers.events import Writer, call_id, message
 from services.gateway.providers.failures import failure, parse, words_of

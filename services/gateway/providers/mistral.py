@@ -10,7 +10,8 @@ from collections import Counter
 from functools import partial
 
 from libs.common.catalogue import ModelFacts
-from services.gateway.providers import openai_chat, signatures
+from services.gateway import signatures
+from services.gateway.providers import openai_chat
 from services.gateway.providers.base import Json, Origin, Translated
 from services.gateway.providers.openai_chat import error_of, headers, path, usage_of
 from services.gateway.providers.reading import (

@@ -11,7 +11,8 @@ from typing import Any
 from libs.common.catalogue import ModelFacts
 from libs.common.contracts.usage import Tokens
 from libs.common.errors import InvalidRequest, UpstreamFailed
-from services.gateway.providers import efforts, signatures
+from services.gateway import signatures
+from services.gateway.providers import efforts
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
 from services.gateway.providers.events import Writer, call_id, message
 from services.gateway.providers.openai_chat import (

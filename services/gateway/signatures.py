@@ -8,7 +8,7 @@ gateway has to remember anything: the same model gets it back, every other one d
 import base64
 from typing import NamedTuple
 
-from services.gateway.providers.text import dump, load
+import msgspec
 
 PREFIX = "mmx1."
 
@@ -22,7 +22,7 @@ class Made(NamedTuple):
 
 
 def sign(dialect: str, model: str, payload: str = "") -> str:
-    packed = base64.urlsafe_b64encode(dump([dialect, model, payload])).decode()
+    packed = base64.urlsafe_b64encode(msgspec.json.encode([dialect, model, payload])).decode()
     return PREFIX + packed
 
 
@@ -31,7 +31,7 @@ def read(signature: str) -> Made | None:
     if not signature.startswith(PREFIX):
         return None
     try:
-        dialect, model, payload = load(base64.urlsafe_b64decode(signature[len(PREFIX) :]))
-    except ValueError:
+        packed = base64.urlsafe_b64decode(signature[len(PREFIX) :])
+        return Made(*msgspec.json.decode(packed, type=tuple[str, str, str]))
+    except (ValueError, msgspec.MsgspecError):
         return Made("", "", "")
-    return Made(str(dialect), str(model), str(payload))
