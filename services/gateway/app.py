@@ -8,10 +8,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from libs.common.contracts.usage import USED
 from libs.common.errors import InvalidRequest, MuxError
 from services.gateway.auth import check_host, is_loopback
 from services.gateway.call import new_request_id
 from services.gateway.counting import CountEndpoint
+from services.gateway.dashboard.live import Live
+from services.gateway.dashboard.routes import dashboard_routes
 from services.gateway.door import MessagesDoor, OpenAIDoor
 from services.gateway.doors import DOORS
 from services.gateway.endpoint import MessagesEndpoint, refuse
@@ -89,6 +92,8 @@ def _fastapi(kit: Kit) -> FastAPI:
     app.state.kit = kit
     for part in (health, models, batches, files, decisions, analytics, admin):
         app.include_router(part.router)
+    live = Live(lambda heard: kit.bus.listen(USED, heard), lambda: kit.draining)
+    app.routes.extend(dashboard_routes(kit.sessions, kit.keys.of_secret, kit.keys.of_digest, live))
     app.add_exception_handler(MuxError, _mux_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

@@ -124,6 +124,16 @@ class Keys:
                 return key
         raise Unauthenticated(_what_to_do(bool(secrets)))
 
+    async def of_secret(self, secret: str) -> Key:
+        """The key of one credential. Raises Unauthenticated."""
+        return await self.of_digest(digest(secret[:MAX_KEY]))
+
+    async def of_digest(self, sha: str) -> Key:
+        """The key with that SHA-256. Raises Unauthenticated."""
+        if key := self._bootstrap_key(sha) or await self._managed(sha):
+            return key
+        raise Unauthenticated(_what_to_do(True))
+
     def _bootstrap_key(self, sha: str) -> Key | None:
         """Constant time over the digests: what is compared reveals nothing of a key."""
         found = None

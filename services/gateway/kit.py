@@ -15,6 +15,7 @@ from libs.common.settings import Settings
 from libs.common.settings.load import Loaded
 from services.gateway.auth import Keys
 from services.gateway.call import Call
+from services.gateway.dashboard.session import Sessions
 from services.gateway.deployments import Deployments
 from services.gateway.masking import SpanCache
 from services.gateway.upstream import Upstreams
@@ -39,6 +40,7 @@ class Kit(Struct, kw_only=True):
     origins: "Origins"
     vault: Vault
     first_tokens: "FirstTokens"
+    sessions: Sessions
     open_calls: dict[str, tuple[Call, Callable[[], object]]] = field(default_factory=dict)
     background: set[asyncio.Future[None]] = field(default_factory=set)
     keys_used: dict[str, float] = field(default_factory=dict)

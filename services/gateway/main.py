@@ -23,6 +23,7 @@ from libs.common.settings.load import Loaded
 from services.gateway.app import make_app
 from services.gateway.auth import Keys, bootstrap_keys
 from services.gateway.call import Call
+from services.gateway.dashboard.session import Sessions
 from services.gateway.deployments import Deployments
 from services.gateway.kit import FirstTokens, Kit, Origins
 from services.gateway.masking import SpanCache
@@ -76,6 +77,7 @@ async def open_kit(stack: AsyncExitStack, bus: Bus, loaded: Loaded) -> Kit:
         secret=secret,
         vault=vault,
         first_tokens=FirstTokens(),
+        sessions=Sessions(secret),
         origins=Origins(),
     )
     await bus.listen(PAUSED, lambda pause: _stop_paused(kit, pause))

@@ -4,7 +4,8 @@ from fastapi import Request
 
 from libs.common.contracts.identity import Key, Principal
 from libs.common.errors import Forbidden, InvalidRequest
-from services.gateway.auth import principal_of
+from services.gateway.auth import credentials, principal_of
+from services.gateway.dashboard.session import CSRF_HEADER
 from services.gateway.http import RequestHeaders
 from services.gateway.kit import Kit
 
@@ -17,8 +18,15 @@ def kit_of(request: Request) -> Kit:
 
 
 async def key_of(request: Request) -> Key:
-    """Raises Unauthenticated."""
-    return await kit_of(request).keys.find(RequestHeaders(request.scope["headers"]))
+    """By the credential in the headers, or by the dashboard's session. Raises
+    Unauthenticated, and Forbidden for a session without its CSRF token."""
+    kit, headers = kit_of(request), RequestHeaders(request.scope["headers"])
+    if any(credentials(headers)):
+        return await kit.keys.find(headers)
+    session = (headers.get(b"cookie"), headers.get(CSRF_HEADER.encode()))
+    if sha := kit.sessions.of_request(request.method, *session):
+        return await kit.keys.of_digest(sha)
+    return await kit.keys.find(headers)
 
 
 async def principal(request: Request) -> Principal:

@@ -1,18 +1,29 @@
 """Why a model was chosen: one decision explained, and a dry run."""
 
+import time
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
 
-from libs.common.contracts.routing import GET_DECISION, ROUTE, Candidate, GetDecision, Plan, Route
+from libs.common.contracts.routing import (
+    FEEDBACK,
+    GET_DECISION,
+    ROUTE,
+    Candidate,
+    Feedback,
+    GetDecision,
+    Plan,
+    Route,
+)
+from libs.common.errors import InvalidRequest
 from libs.common.money import usd
 from services.gateway.body import Body
 from services.gateway.call import new_request_id
 from services.gateway.endpoint import call_of
 from services.gateway.http import RequestHeaders, read_body
-from services.gateway.routes.callers import key_of, kit_of, principal
-from services.gateway.routes.forms import moment
+from services.gateway.routes.callers import json_object, key_of, kit_of, principal
+from services.gateway.routes.forms import known_fields, moment, one_of
 
 router = APIRouter()
 
@@ -88,3 +99,26 @@ def _candidate(each: Candidate) -> dict[str, Any]:
         "simulated": each.simulated,
         "unpriced": each.unpriced,
     }
+
+
+@router.post("/v1/decisions/{id}/feedback", status_code=202)
+async def feedback(request: Request, id: str) -> dict[str, Any]:
+    """What the caller says of a decision: `{"score": -1 … 1}` or `{"rating": "good"|"bad"}`."""
+    who = await principal(request)
+    form = await json_object(request)
+    known_fields(form, {"score", "rating"})
+    kit = kit_of(request)
+    # Only who made the request (or an administrator) may judge its decision.
+    await kit.bus.ask(GET_DECISION, GetDecision(decision_id=id[:100], principal=who))
+    said = Feedback(decision_id=id[:100], principal=who, score=_score(form), at=time.time())
+    kit.outbox.put(FEEDBACK, said, f"{said.decision_id}.{who.key_id}.{said.at}")
+    return {"decision_id": id, "score": said.score}
+
+
+def _score(form: dict[str, object]) -> float:
+    if "rating" in form:
+        return 1.0 if one_of(form, "rating", ("good", "bad")) == "good" else -1.0
+    score = form.get("score")
+    if isinstance(score, bool) or not isinstance(score, int | float) or not -1 <= score <= 1:
+        raise InvalidRequest('score: a number from -1 (bad) to 1 (good), or "rating": "good"')
+    return float(score)

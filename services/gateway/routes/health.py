@@ -1,5 +1,7 @@
 """Liveness, readiness, metrics, and the front door's plate."""
 
+import functools
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -25,6 +27,7 @@ async def health(request: Request) -> dict[str, Any]:
     kit = kit_of(request)
     return {
         "status": "ok",
+        "version": own_version(),
         "providers": kit.deployments.providers(),
         "simulator": kit.deployments.simulated,
         "notices": kit.deployments.notices,
@@ -47,3 +50,11 @@ async def metrics(request: Request) -> Response:
     OUTBOX_WAITING.set(kit.outbox.waiting)
     OUTBOX_SPOOLED.set(kit.outbox.spooled)
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+@functools.cache
+def own_version() -> str:
+    try:
+        return version("modelmuxer")
+    except PackageNotFoundError:
+        return "0"
