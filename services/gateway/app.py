@@ -26,6 +26,7 @@ from services.gateway.routes import (
     analytics,
     batches,
     decisions,
+    embeddings,
     files,
     health,
     models,
@@ -90,7 +91,7 @@ class App:
 def _fastapi(kit: Kit) -> FastAPI:
     app = FastAPI(title="ModelMuxer", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.kit = kit
-    for part in (health, models, batches, files, decisions, analytics, admin):
+    for part in (health, models, embeddings, batches, files, decisions, analytics, admin):
         app.include_router(part.router)
     live = Live(lambda heard: kit.bus.listen(USED, heard), lambda: kit.draining)
     app.routes.extend(dashboard_routes(kit.sessions, kit.keys.of_secret, kit.keys.of_digest, live))
