@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from libs.common.catalogue import TIERS
-from libs.common.contracts.routing import Plan, Route
+from libs.common.contracts.routing import Features, Plan, Route
 from libs.common.errors import Unavailable
 from services.router import cost
 from services.router.asked import Asked, asked_for
@@ -55,12 +55,21 @@ def decide(
     asked = asked_for(route.features.model, view)
     if not asked.auto:
         check_asked(route.models, *_names(asked))
-    task = _task(route, view, asked, pin, origins or {}, now, needed)
+    held = pin or _thinker(route.features, origins or {}, now)
+    task = _task(route, view, asked, held, origins or {}, now, needed)
     options, rejected = options_of(task, view)
     ranked = sorted((_rank(task, view, each) for each in options), key=lambda r: r.order)
     ordered, moved, stay = settle(task, ranked)
     plan = plan_of(task, view, ordered, moved, stay, rejected, decision_id)
     return Choice(plan=plan, label=task.label, difficulty=task.difficulty, pin=pin)
+
+
+def _thinker(features: Features, origins: Mapping[str, str], now: float) -> Pin | None:
+    """Without a pin, a task under way belongs to the model that last thought in it."""
+    made = [origins[signature] for signature in features.signatures if signature in origins]
+    if not made or not features.last_is_tool_result:
+        return None
+    return Pin(deployment="", model=made[-1], asked=features.model, at=now)
 
 
 def _names(asked: Asked) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ STRONG_EFFORT = ("max", "xhigh")
 
 def settle(task: Task, ranked: list[Ranked]) -> tuple[list[Ranked], bool, str]:
     """The order of trying, whether a warm session moves, and why it does or stays."""
-    pin = _held(task)
+    pin = task.pin
     here = next((r for r in ranked if pin and _is(r.option, pin)), None)
     if pin is None or here is None or here is ranked[0]:
         moved = pin is not None and pin.model != ranked[0].option.model
@@ -18,14 +18,6 @@ def settle(task: Task, ranked: list[Ranked]) -> tuple[list[Ranked], bool, str]:
     if not why:
         return ranked, True, reasons.HARDER if not here.good else reasons.PAYS
     return [here, *(r for r in ranked if r is not here)], False, why
-
-
-def _held(task: Task) -> Pin | None:
-    """The pin; without one, a task under way belongs to the model that last thought in it."""
-    made = [task.origins[s] for s in task.features.signatures if s in task.origins]
-    if task.pin or not made or not task.features.last_is_tool_result:
-        return task.pin
-    return Pin(deployment="", model=made[-1], asked=task.features.model, at=task.now)
 
 
 def _is(option: Option, pin: Pin) -> bool:

@@ -18,10 +18,10 @@ from services.router.decide import decide
 from services.router.sessions import next_pin
 from services.router.view import Pin, View
 
-EASY = {"premium": "write a python function for it", "cheap": "what is the name of this file?"}
+EASY = {"code": "write a python function for it", "question": "what is the name of this file?"}
 HARD = {
-    "premium": "analyze the architecture in depth and weigh the long-term consequences of it all",
-    "cheap": "refactor the python class and fix the failing unit tests",
+    "code": "analyze the architecture in depth and weigh the long-term consequences of it all",
+    "question": "refactor the python class and fix the failing unit tests",
 }
 TTL, MILLION = 300.0, 1_000_000
 
@@ -71,7 +71,9 @@ def session(dice: random.Random, hard_share: float, sight: float) -> Iterator[Tu
         yield Turn(int(tokens), output, at, user, seen_hard)
 
 
-def saving(view: View, premium: str, cheap: str, hard_share: float, sight: float, n: int) -> float:
+def saving(
+    view: View, premium: str, cheap: str, kind: str, hard_share: float, sight: float, n: int
+) -> float:
     """The share of the always-premium bill that the router saves over `n` sessions."""
     dice = random.Random(7)
     prices = {name: _price(view, name) for name in (premium, cheap)}
@@ -81,7 +83,7 @@ def saving(view: View, premium: str, cheap: str, hard_share: float, sight: float
         pin: Pin | None = None
         for turn in session(dice, hard_share, sight):
             base.add(premium, turn)
-            model, pin = _route(view, premium, cheap, str(number), turn, pin)
+            model, pin = _route(view, (premium, cheap), kind, str(number), turn, pin)
             bill.add(model, turn)
         routed, always = routed + bill.total, always + base.total
     return 1 - routed / always
@@ -96,14 +98,11 @@ def _price(view: View, name: str) -> Price:
 
 
 def _route(
-    view: View, premium: str, cheap: str, name: str, turn: Turn, pin: Pin | None
+    view: View, pair: tuple[str, str], kind: str, name: str, turn: Turn, pin: Pin | None
 ) -> tuple[str, Pin]:
-    facts = view.rules.catalogue.facts(cheap)
-    assert facts is not None
-    kind = "cheap" if facts.tier == "cheap" else "premium"
     text = (HARD if turn.seen_hard else EASY)[kind] if turn.user else ""
     features = Features(
-        model=premium,
+        model=pair[0],
         user_text=text,
         user_chars=len(text),
         input_tokens=turn.tokens * 2,
@@ -118,7 +117,7 @@ def _route(
         principal=Principal(key_id="k"),
         features=features,
         session=name,
-        models=(premium, cheap),
+        models=pair,
     )
     choice = decide(route, view, now=turn.at, pin=pin)
     pinned = next_pin(route, choice, turn.at)
