@@ -50,9 +50,9 @@ class KeyDesk:
     async def look_up(self, ask: LookUpKey) -> FoundKey:
         """The key with that hash, if it opens anything today."""
         try:
-            word = await self._stored(ask.sha256) or self._register.key(ask.sha256)
+            word = await self._stored(ask.sha256) or self._register.key_by_hash(ask.sha256)
         except AWAY:
-            word = self._register.key(ask.sha256)
+            word = self._register.key_by_hash(ask.sha256)
         if word is None or not self._opens(word, ask.sha256):
             return FoundKey()
         return FoundKey(key=word.key)
@@ -61,10 +61,7 @@ class KeyDesk:
         only_admins(ask.principal, "make keys")
         check_key(ask.key, self._now())
         org = ask.principal.org
-        if any(
-            word.key.name == ask.key.name and word.key.org == org and not word.key.revoked_at
-            for word in self._register.words(KeyWord)
-        ):
+        if self._register.key_by_name(org, ask.key.name):
             raise Conflict(
                 f"name: there is a key named {ask.key.name!r}; rotate it or choose another"
             )
@@ -84,7 +81,7 @@ class KeyDesk:
 
     async def act(self, ask: KeyAction) -> CreatedKey:
         only_admins(ask.principal, f"{ask.action} keys")
-        word = self._register.key_by_id(ask.id[:100])
+        word = self._register.key(ask.id[:100])
         if word is None or word.key.org != ask.principal.org:
             raise NotFound(f"id: there is no managed key {ask.id[:100]!r}")
         if word.key.revoked_at:
@@ -115,7 +112,7 @@ class KeyDesk:
 
     async def show(self, ask: AskAsAdmin) -> KeyList:
         only_admins(ask.principal, "list keys")
-        mine = [w.key for w in self._register.words(KeyWord) if w.key.org == ask.principal.org]
+        mine = [w.key for w in self._register.all_keys() if w.key.org == ask.principal.org]
         return KeyList(keys=tuple(sorted(mine, key=lambda key: key.created_at)))
 
     async def _write(self, word: KeyWord) -> None:

@@ -43,7 +43,7 @@ class PauseWord(Struct, frozen=True, kw_only=True, tag="pause"):
 
 
 Word = BudgetWord | KeyWord | LimitWord | PauseWord
-W = TypeVar("W", BudgetWord, KeyWord, LimitWord, PauseWord)
+W = TypeVar("W", BudgetWord, LimitWord, PauseWord)
 
 
 class Register:
@@ -53,7 +53,11 @@ class Register:
         self._bus, self._store = bus, store
         self._words: dict[str, tuple[int, Word]] = {}
         self._by_scope: dict[tuple[str, str, str], dict[str, Budget]] = {}
-        self._by_hash: dict[str, KeyWord] = {}
+        # Keys are many and seldom needed here: kept packed, the garbage collector never walks
+        # them, and a reservation costs the same with ten thousand keys as with ten.
+        self._keys: dict[str, bytes] = {}
+        self._ids_by_hash: dict[str, str] = {}
+        self._ids_by_name: dict[str, str] = {}
 
     async def write(self, word: Word) -> None:
         """Journal it, then apply it. Raises Unavailable if it could not be journaled; a store
@@ -74,20 +78,37 @@ class Register:
         """Write every definition to the store; what is newer there stays."""
         for place, word in list(self._words.values()):
             await self._apply(word, place)
+        for packed in list(self._keys.values()):
+            place, key = _unpacked(packed)
+            await self._apply(key, place)
 
     def words(self, kind: type[W]) -> list[W]:
         return [word for _, word in self._words.values() if isinstance(word, kind)]
 
     def orgs(self) -> set[str]:
         """Every tenant that something was defined for."""
-        return {org_of(word) for _, word in self._words.values()}
+        return {org_of(word) for _, word in self._words.values()} | {
+            word.key.org for word in self.all_keys()
+        }
 
-    def key(self, sha256: str) -> KeyWord | None:
-        return self._by_hash.get(sha256)
+    def all_keys(self) -> list[KeyWord]:
+        return [_unpacked(packed)[1] for packed in self._keys.values()]
 
-    def key_by_id(self, id: str) -> KeyWord | None:
-        found = self._words.get(f"key.{id}")
-        return found[1] if found and isinstance(found[1], KeyWord) else None
+    def key(self, id: str) -> KeyWord | None:
+        packed = self._keys.get(id)
+        return _unpacked(packed)[1] if packed else None
+
+    def key_by_hash(self, sha256: str) -> KeyWord | None:
+        return self.key(self._ids_by_hash.get(sha256, ""))
+
+    def key_by_name(self, org: str, name: str) -> KeyWord | None:
+        """The one that opens something under that name."""
+        word = self.key(self._ids_by_name.get(f"{org}\0{name}", ""))
+        return word if word and not word.key.revoked_at else None
+
+    def budget(self, org: str, scope: str, scope_id: str, window: str) -> Budget | None:
+        budgets = self._by_scope.get((org, scope, scope_id), {}).values()
+        return next((budget for budget in budgets if budget.window == window), None)
 
     def budgets_of(self, principal: Principal) -> list[Budget]:
         """The budgets that apply to a request, the widest scope first."""
@@ -95,10 +116,6 @@ class Register:
         for scope, scope_id in names.scopes(principal):
             found += self._by_scope.get((principal.org, scope, scope_id), {}).values()
         return found
-
-    def budget(self, org: str, scope: str, scope_id: str, window: str) -> Budget | None:
-        budgets = self._by_scope.get((org, scope, scope_id), {}).values()
-        return next((budget for budget in budgets if budget.window == window), None)
 
     def pause_of(self, principal: Principal) -> Paused_ | None:
         for scope, scope_id in names.scopes(principal):
@@ -108,6 +125,8 @@ class Register:
         return None
 
     def _remember(self, word: Word, place: int) -> bool:
+        if isinstance(word, KeyWord):
+            return self._remember_key(word, place)
         name = name_of(word)
         known = self._words.get(name)
         if known and known[0] >= place:
@@ -115,8 +134,6 @@ class Register:
         self._words[name] = (place, word)
         if isinstance(word, BudgetWord):
             self._remember_budget(word)
-        elif isinstance(word, KeyWord):
-            self._remember_key(known[1] if known else None, word)
         return True
 
     def _remember_budget(self, word: BudgetWord) -> None:
@@ -127,17 +144,25 @@ class Register:
         else:
             scope[budget.id] = budget
 
-    def _remember_key(self, before: Word | None, word: KeyWord) -> None:
-        if isinstance(before, KeyWord):
-            self._by_hash.pop(before.sha256, None)
-            self._by_hash.pop(before.former, None)
-        self._by_hash[word.sha256] = word
-        if word.former:
-            self._by_hash[word.former] = word
+    def _remember_key(self, word: KeyWord, place: int) -> bool:
+        key = word.key
+        packed = self._keys.get(key.id)
+        if packed and _unpacked(packed)[0] >= place:
+            return False
+        self._keys[key.id] = msgspec.msgpack.encode((place, word))
+        # Hashes of former secrets stay: whoever looks one up compares with the record.
+        self._ids_by_hash[word.sha256] = key.id
+        if not key.revoked_at:
+            self._ids_by_name[f"{key.org}\0{key.name}"] = key.id
+        return True
 
     async def _apply(self, word: Word, place: int) -> None:
         keys, args = stored(word, place)
         await self._store.run("define", keys, args)
+
+
+def _unpacked(packed: bytes) -> tuple[int, KeyWord]:
+    return msgspec.msgpack.decode(packed, type=tuple[int, KeyWord])
 
 
 def name_of(word: Word) -> str:
