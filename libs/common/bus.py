@@ -158,7 +158,10 @@ class Bus:
             task.add_done_callback(self._done)
 
         self._subscriptions.append(await self.client.subscribe(subject, queue=group, cb=on_message))
-        await self.client.flush()  # the server knows of it before anyone is told we are ready
+        # The server must know of it before anyone is told we are ready. nats-py writes a ping
+        # past what is still pending, so only the answer to a second one proves that.
+        await self.client.flush()
+        await self.client.flush()
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
