@@ -20,7 +20,6 @@ from libs.common.contracts.spending import (
 from libs.common.errors import Forbidden, InvalidRequest, NotFound
 from libs.common.money import MAX_USD, MICRO, usd_short
 from services.ledger import names
-from services.ledger.audit import Auditor
 from services.ledger.register import BudgetWord, Register
 from services.ledger.store import AWAY, Store, away
 from services.ledger.windows import LETTERS, window_end, window_start
@@ -37,11 +36,10 @@ class BudgetDesk:
         self,
         register: Register,
         store: Store,
-        auditor: Auditor,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._register, self._store = register, store
-        self._auditor, self._now = auditor, clock
+        self._now = clock
 
     async def put(self, ask: SetBudget) -> BudgetState:
         check(ask)
@@ -51,7 +49,6 @@ class BudgetDesk:
             before = (await self._read(ask.principal.org, [id]))[:1]
             budget = allowed(ask, scope_id, id, before[0] if before else None, self._now())
             await self._register.write(BudgetWord(budget=budget))
-            self._auditor.note(ask.principal, "budget.set", id, limit=usd_short(budget.limit))
             return (await self._states([budget]))[0]
         except AWAY as error:
             raise away(error) from error
@@ -76,7 +73,6 @@ class BudgetDesk:
             if mine[0].owner == "admin" and not ask.principal.admin:
                 raise Forbidden("this budget was set by an administrator; only they may delete it")
             await self._register.write(BudgetWord(budget=mine[0], deleted=True))
-            self._auditor.note(ask.principal, "budget.deleted", mine[0].id)
         except AWAY as error:
             raise away(error) from error
         return Done()

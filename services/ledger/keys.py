@@ -18,9 +18,8 @@ from libs.common.contracts.identity import (
     LookUpKey,
 )
 from libs.common.contracts.spending import AskAsAdmin, CreatedKey, CreateKey, KeyAction, KeyList
-from libs.common.errors import Conflict, InvalidRequest, NotFound
+from libs.common.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from services.ledger import names
-from services.ledger.audit import Auditor
 from services.ledger.budgets import check_id
 from services.ledger.policies import check_limits, only_admins
 from services.ledger.register import KeyWord, Register
@@ -41,11 +40,10 @@ class KeyDesk:
         bus: Bus,
         register: Register,
         store: Store,
-        auditor: Auditor,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._bus, self._register, self._store = bus, register, store
-        self._auditor, self._now = auditor, clock
+        self._now = clock
 
     async def look_up(self, ask: LookUpKey) -> FoundKey:
         """The key with that hash, if it opens anything today."""
@@ -61,6 +59,8 @@ class KeyDesk:
         only_admins(ask.principal, "make keys")
         check_key(ask.key, self._now())
         org = ask.principal.org
+        if ask.key.org not in (org, "default"):
+            raise Forbidden(f"org: your key administers {org!r}; leave it out")
         if self._register.key_by_name(org, ask.key.name):
             raise Conflict(
                 f"name: there is a key named {ask.key.name!r}; rotate it or choose another"
@@ -76,7 +76,6 @@ class KeyDesk:
             revoked_at=0.0,
         )
         await self._write(KeyWord(key=key, sha256=sha256))
-        self._auditor.note(ask.principal, "key.created", key.id, name=key.name)
         return CreatedKey(key=key, secret=secret)
 
     async def act(self, ask: KeyAction) -> CreatedKey:
@@ -89,7 +88,6 @@ class KeyDesk:
         if ask.action == "revoke":
             key = replace(word.key, revoked_at=self._now())
             await self._write(KeyWord(key=key, sha256=word.sha256))
-            self._auditor.note(ask.principal, "key.revoked", key.id, name=key.name)
             return CreatedKey(key=key, secret="")
         return await self._rotate(ask, word)
 
@@ -107,7 +105,6 @@ class KeyDesk:
                 former_until=self._now() + ask.grace,
             )
         )
-        self._auditor.note(ask.principal, "key.rotated", key.id, name=key.name)
         return CreatedKey(key=key, secret=secret)
 
     async def show(self, ask: AskAsAdmin) -> KeyList:

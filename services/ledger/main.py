@@ -26,7 +26,6 @@ from libs.common.journal import Consumer, ensure_streams
 from libs.common.outbox import Outbox
 from libs.common.settings.load import Loaded
 from services.ledger.alerts import Alerter
-from services.ledger.audit import Auditor
 from services.ledger.book import Book, Clock
 from services.ledger.budgets import BudgetDesk
 from services.ledger.keys import KeyDesk
@@ -66,10 +65,9 @@ async def open_service(bus: Bus, loaded: Loaded, clock: Clock = time.time) -> As
         await enter(Sweeper(bus, store, outbox, clock).running(settings.ledger.sweep_every))
         await enter(webhooks(bus, loaded))
 
-        auditor = Auditor(outbox, clock)
-        budgets = BudgetDesk(register, store, auditor, clock)
-        keys = KeyDesk(bus, register, store, auditor, clock)
-        policies = PolicyDesk(bus, register, store, auditor, settings.ledger, clock)
+        budgets = BudgetDesk(register, store, clock)
+        keys = KeyDesk(bus, register, store, clock)
+        policies = PolicyDesk(bus, register, store, settings.ledger, clock)
         await bus.serve(RESERVE, Reserver(book, register, keeper, alerter).reserve)
         await bus.serve(ADMIT, policies.admit)
         await bus.serve(SET_BUDGET, budgets.put)

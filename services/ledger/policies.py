@@ -20,7 +20,6 @@ from libs.common.contracts.spending import (
 from libs.common.errors import Forbidden, InvalidRequest, LimitExceeded
 from libs.common.settings.ledger import LedgerSettings
 from services.ledger import names
-from services.ledger.audit import Auditor
 from services.ledger.budgets import check_id
 from services.ledger.limits import rfc3339
 from services.ledger.register import LimitWord, PauseWord, Register
@@ -37,12 +36,11 @@ class PolicyDesk:
         bus: Bus,
         register: Register,
         store: Store,
-        auditor: Auditor,
         settings: LedgerSettings,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._bus, self._register, self._store = bus, register, store
-        self._auditor, self._settings, self._now = auditor, settings, clock
+        self._settings, self._now = settings, clock
 
     async def admit(self, ask: Admit) -> Done:
         """Raises LimitExceeded. A store that is away lets through: nothing is at stake."""
@@ -91,7 +89,6 @@ class PolicyDesk:
             scope=ask.scope, scope_id=ask.scope_id, limits=ask.limits, org=ask.principal.org
         )
         await write(self._register, LimitWord(entry=entry))
-        self._auditor.note(ask.principal, "limits.set", f"{ask.scope}:{ask.scope_id}")
         return entry
 
     async def list_limits(self, ask: AskAsAdmin) -> LimitList:
@@ -117,8 +114,6 @@ class PolicyDesk:
         )
         await write(self._register, PauseWord(pause=pause))
         await self._bus.tell(PAUSED, pause)
-        action = "pause.set" if ask.paused else "pause.lifted"
-        self._auditor.note(ask.principal, action, f"{pause.scope}:{pause.scope_id}")
         return Done()
 
     def _scope_id(self, ask: Pause) -> str:
