@@ -1,25 +1,44 @@
-"""Mask a request: exchange every found value for its placeholder. Pure; nothing is kept.
+"""Mask a request: exchange every found value for its placeholder. Pure; no value is kept.
 
 The prefix rule: the masked form of a block depends on that block and on the blocks before it,
 never on what comes after. So a longer conversation repeats the masked bytes of a shorter one,
 and the provider's prompt cache holds.
 """
 
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Raw, Struct, field
 
 from libs.common.contracts.pii import Finding
 from services.gateway.masking import jsontext
-from services.gateway.masking.blocks import Block, Fields, Key, Leaf, Leaves, exchange, rebuild
+from services.gateway.masking.blocks import (
+    Block,
+    Fields,
+    Key,
+    Leaf,
+    Leaves,
+    exchange,
+    masked_documents,
+    rebuild,
+)
+from services.gateway.masking.cache import SpanCache
+from services.gateway.masking.marks import Edit, Mark, disjoint, edits, spliced
 from services.gateway.masking.placeholders import PLACEHOLDER, Placeholders
 from services.gateway.masking.policy import Policy
 
 # A shorter value found earlier would be masked all over later text by mere chance.
 MIN_CARRIED = 5
 
-Span = tuple[int, int, str]
+
+class Originals(dict[str, str]):
+    """Placeholder → value. `documents` has the edits of each masked document, by its number in
+    the request, so that citations can be led back to the text the client knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.documents: dict[int, tuple[Edit, ...]] = {}
 
 
 class Masked(Struct, frozen=True, kw_only=True):
@@ -28,7 +47,7 @@ class Masked(Struct, frozen=True, kw_only=True):
     and place that the policy forbids: then nothing may be sent."""
 
     fields: Fields
-    mapping: dict[str, str] = field(default_factory=dict)
+    mapping: dict[str, str] = field(default_factory=Originals)
     counts: dict[str, int] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)
     blocked: tuple[str, str] | None = None
@@ -40,16 +59,22 @@ def apply(
     findings: Mapping[Key, Sequence[Finding]],
     policy: Policy,
     placeholders: Placeholders,
+    cache: SpanCache | None = None,
 ) -> Masked:
-    """`blocks` as `collect` gave them; `findings` by block key."""
-    run = _Run(policy, placeholders)
+    """`blocks` as `collect` gave them; `findings` by block key. With a cache, what was worked out
+    for the same blocks in the same order is not worked out again."""
+    run = _Run(policy, placeholders, cache or SpanCache())
     changed: dict[int, Raw] = {}
+    edited: dict[str, tuple[Edit, ...]] = {}
     for number, block in enumerate(blocks):
-        new = run.mask(block, findings.get(block.key, ()))
+        marks = run.marks(block, findings.get(block.key, ()))
         if run.blocked:
             return Masked(fields=fields, counts=run.counts(), blocked=run.blocked)
+        new = run.masked(block, marks) if marks else None
         if new is not None:
             changed[number] = new
+            edited[block.place] = edits(marks)
+    run.mapping.documents = masked_documents(fields, edited)
     if changed:
         numbers = iter(range(len(blocks)))
         fields = rebuild(fields, lambda _: changed.get(next(numbers)))
@@ -57,120 +82,128 @@ def apply(
 
 
 class _Run:
-    """One request on its way through: what was found so far, and what stands for it."""
+    """One request on its way through: what was found so far, and what stands for it.
 
-    def __init__(self, policy: Policy, placeholders: Placeholders) -> None:
-        self.policy, self.placeholders = policy, placeholders
-        self.mapping: dict[str, str] = {}
+    `_chain` is a digest of the policy, the tenant and every value found so far: with it and a
+    block, the block's marks are settled.
+    """
+
+    def __init__(self, policy: Policy, placeholders: Placeholders, cache: SpanCache) -> None:
+        self.policy, self.placeholders, self.cache = policy, placeholders, cache
+        self.mapping = Originals()
         self.kept: dict[str, int] = {}
         self.blocked: tuple[str, str] | None = None
         self._seen: dict[str, set[str]] = {}
-        self._carried: dict[str, tuple[str, re.Pattern[str]]] = {}
+        self._carried: dict[str, str] = {}
+        self._chain = placeholders.digest + policy.digest
 
     def counts(self) -> dict[str, int]:
         return {type_: len(values) for type_, values in sorted(self._seen.items())}
 
-    def mask(self, block: Block, findings: Sequence[Finding]) -> Raw | None:
-        """The masked form of a block, or None if it stays as it is."""
+    def marks(self, block: Block, findings: Sequence[Finding]) -> tuple[Mark, ...]:
+        """What to exchange in a block, and what only to count."""
         if not findings and not self._carried:
+            return ()
+        key = self.cache.mark_key(self._chain, block, findings)
+        known = self.cache.marks(key)
+        text = block.exact_text if known is None or known[0] else ""
+        if known is None:
+            own = self._wanted(text, findings, block.place)
+            marks = self._settled(text, own, block)
+            known = marks, self._next_chain(text, marks)
+            if not self.blocked:
+                self.cache.store_marks(key, known)
+        self._take(text, known[0])
+        self._chain = known[1]
+        return known[0]
+
+    def masked(self, block: Block, marks: Iterable[Mark]) -> Raw | None:
+        """The masked form of a block, or None if its marks are only counted."""
+        marks = [mark for mark in marks if mark.placeholder]
+        if not marks:
             return None
-        if block.is_input:
-            return self._mask_input(block, findings)
-        text = jsontext.string(block.raw) or ""
-        spans = self._wanted(text, findings, block.place)
-        self._learn(text, spans)
-        masked = self._masked(text, spans)
-        return None if masked == text else jsontext.encoded(masked)
-
-    def _mask_input(self, block: Block, findings: Sequence[Finding]) -> Raw | None:
+        if not block.is_input:
+            return jsontext.encoded(spliced(block.exact_text, marks))
         whole = Leaves(block.raw)
-        spans = self._wanted(whole.text, findings, block.place)
-        self._learn(whole.text, spans)
-        changed: dict[int, str] = {}
-        for number, leaf in enumerate(whole.leaves):
-            text = whole.text[leaf.start : leaf.end]
-            inside = _clipped(spans, leaf)
-            if leaf.number:
-                self._keep(inside)
-            elif (masked := self._masked(text, inside)) != text:
-                changed[number] = masked
-        return exchange(block.raw, changed) if changed else None
+        changed = {
+            number: spliced(whole.text[leaf.start : leaf.end], inside, leaf.start)
+            for number, leaf in enumerate(whole.leaves)
+            if (inside := [m for m in marks if leaf.start <= m.start and m.end <= leaf.end])
+        }
+        return exchange(block.raw, changed)
 
-    def _wanted(self, text: str, findings: Sequence[Finding], place: str) -> list[Span]:
-        """The findings to mask. Reported ones are counted; a forbidden one ends the run."""
-        spans: list[Span] = []
+    def _wanted(self, text: str, findings: Sequence[Finding], place: str) -> list[Mark]:
+        """The findings that the policy does not let pass. A forbidden one ends the run."""
+        marks: list[Mark] = []
         for found in findings:
             action = self.policy.action(found.type)
             if action == "allow" or PLACEHOLDER.search(text, found.start, found.end):
                 continue
-            if action == "mask":
-                spans.append((found.start, found.end, found.type))
-                continue
-            self._count(found.type, text[found.start : found.end])
             if action == "block" and not self.blocked:
                 self.blocked = (found.type, place)
-        return spans
+            marks.append(Mark(found.start, found.end, found.type, masks=action == "mask"))
+        return marks
 
-    def _masked(self, text: str, spans: list[Span]) -> str:
-        spans = _disjoint(spans + self._carried_into(text))
-        pieces: list[str] = []
-        at = 0
-        for start, end, type_ in spans:
-            pieces += (text[at:start], self._placeholder(type_, text[start:end]))
-            at = end
-        return "".join([*pieces, text[at:]]) if spans else text
+    def _settled(self, text: str, own: list[Mark], block: Block) -> tuple[Mark, ...]:
+        """The block's own findings and the values of earlier ones, none overlapping another,
+        each inside one value of a tool's input."""
+        values = dict(self._carried)
+        for mark in own:
+            value = text[mark.start : mark.end]
+            if mark.masks and len(value) >= MIN_CARRIED:
+                values.setdefault(value, mark.type)
+        carried = [
+            Mark(match.start(), match.end(), type_)
+            for value, type_ in values.items()
+            if value in text
+            for match in _bordered(value).finditer(text)
+        ]
+        marks = disjoint([*own, *carried])
+        if block.is_input:
+            marks = [m for leaf in Leaves(block.raw).leaves for m in _clipped(marks, leaf)]
+        return tuple(self._named(text, mark) for mark in marks)
 
-    def _carried_into(self, text: str) -> list[Span]:
-        """Where values of earlier blocks stand in this one, whether or not it was found there."""
-        spans: list[Span] = []
-        for value, (type_, pattern) in self._carried.items():
-            if value in text:
-                spans += ((m.start(), m.end(), type_) for m in pattern.finditer(text))
-        return spans
+    def _named(self, text: str, mark: Mark) -> Mark:
+        if not mark.masks:
+            return mark
+        return mark._replace(placeholder=self.placeholders.of(mark.type, mark.of(text)))
 
-    def _placeholder(self, type_: str, value: str) -> str:
-        placeholder = self.placeholders.of(type_, value)
-        if placeholder not in self.mapping:
-            self.mapping[placeholder] = value
-            self._count(type_, value)
-        return placeholder
+    def _next_chain(self, text: str, marks: Iterable[Mark]) -> bytes:
+        """The digest with the block's new values in it; their placeholders stand for them."""
+        digest = hashlib.blake2b(self._chain, digest_size=16)
+        new = [m.placeholder for m in marks if m.placeholder and m.of(text) not in self._carried]
+        digest.update("\0".join(new).encode())
+        return digest.digest() if new else self._chain
 
-    def _learn(self, text: str, spans: list[Span]) -> None:
-        for start, end, type_ in spans:
-            value = text[start:end]
-            if len(value) >= MIN_CARRIED and value not in self._carried:
-                self._carried[value] = (type_, _bordered(value))
-
-    def _count(self, type_: str, value: str) -> None:
-        self._seen.setdefault(type_, set()).add(value)
-
-    def _keep(self, spans: list[Span]) -> None:
-        for _, _, type_ in spans:
-            self.kept[type_] = self.kept.get(type_, 0) + 1
+    def _take(self, text: str, marks: Iterable[Mark]) -> None:
+        for mark in marks:
+            value = mark.of(text)
+            if mark.number:
+                self.kept[mark.type] = self.kept.get(mark.type, 0) + 1
+                continue
+            self._seen.setdefault(mark.type, set()).add(value)
+            if mark.placeholder:
+                self.mapping[mark.placeholder] = value
+                if len(value) >= MIN_CARRIED:
+                    self._carried.setdefault(value, mark.type)
 
 
-def _bordered(value: str) -> re.Pattern[str]:
+def _bordered(value: str) -> "re.Pattern[str]":
     """The exact value, not a part of a longer word."""
     before = r"(?<!\w)" if re.match(r"\w", value) else ""
     after = r"(?!\w)" if re.search(r"\w\Z", value) else ""
     return re.compile(f"{before}{re.escape(value)}{after}")
 
 
-def _disjoint(spans: list[Span]) -> list[Span]:
-    """Of spans that overlap, the longer one; in order."""
-    kept: list[Span] = []
-    for span in sorted(spans, key=lambda s: (s[0], -s[1])):
-        if not kept or span[0] >= kept[-1][1]:
-            kept.append(span)
-        elif span[1] - span[0] > kept[-1][1] - kept[-1][0]:
-            kept[-1] = span
-    return kept
-
-
-def _clipped(spans: list[Span], leaf: Leaf) -> list[Span]:
-    """The parts of the spans that lie in one value, counted from its start."""
+def _clipped(marks: Iterable[Mark], leaf: Leaf) -> list[Mark]:
+    """The parts of the marks that lie in one value of a tool's input. A number stays."""
     return [
-        (max(start, leaf.start) - leaf.start, min(end, leaf.end) - leaf.start, type_)
-        for start, end, type_ in spans
-        if start < leaf.end and end > leaf.start
+        mark._replace(
+            start=max(mark.start, leaf.start),
+            end=min(mark.end, leaf.end),
+            masks=mark.masks and not leaf.number,
+            number=leaf.number,
+        )
+        for mark in marks
+        if mark.start < leaf.end and mark.end > leaf.start
     ]

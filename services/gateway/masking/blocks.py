@@ -9,11 +9,13 @@ cache_control, base64 data, JSON keys.
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from msgspec import Raw, Struct
 
 from services.gateway.masking import jsontext
 
+T = TypeVar("T")
 Fields = dict[str, Raw]
 Key = tuple[bytes, bool]
 # A text and its place go in; what to put there instead comes out, or None to leave it.
@@ -44,9 +46,14 @@ class Block(Struct, frozen=True):
         return self.raw[:1] != b'"'
 
     @property
+    def exact_text(self) -> str:
+        """With lone surrogates, if it has them."""
+        return Leaves(self.raw).text if self.is_input else jsontext.string(self.raw) or ""
+
+    @property
     def text(self) -> str:
         """What is scanned: always encodable, each character at its own offset."""
-        text = Leaves(self.raw).text if self.is_input else jsontext.string(self.raw) or ""
+        text = self.exact_text
         return text if text.isascii() else LONE_SURROGATE.sub("\ufffd", text)
 
 
@@ -89,6 +96,30 @@ def rebuild(fields: Fields, visit: Visit) -> Fields:
     if (raw := fields.get("messages")) is not None:
         changed |= _changed("messages", _messages(raw, visit))
     return {**fields, **changed} if changed else fields
+
+
+def masked_documents(fields: Fields, edited: Mapping[str, T]) -> dict[int, T]:
+    """Of what is known of places, what concerns the text of documents, by the number that the
+    provider gives each document of the request."""
+    wanted = {place for place in edited if place.endswith(".source.data")}
+    if not wanted or "messages" not in fields:
+        return {}
+    places: list[str] = []
+    for number, message in enumerate(jsontext.items(fields["messages"]) or []):
+        inside = jsontext.members(message) or {}
+        _note_documents(inside.get("content"), f"messages[{number}].content", places)
+    sources = [f"{place}.source.data" for place in places]
+    return {number: edited[at] for number, at in enumerate(sources) if at in wanted}
+
+
+def _note_documents(raw: Raw | None, place: str, places: list[str]) -> None:
+    for number, item in enumerate(jsontext.items(raw) or [] if raw is not None else []):
+        block = jsontext.members(item) or {}
+        kind = jsontext.string(block["type"]) if "type" in block else None
+        if kind == "document":
+            places.append(f"{place}[{number}]")
+        elif kind in TOOL_RESULTS:
+            _note_documents(block.get("content"), f"{place}[{number}].content", places)
 
 
 def exchange(raw: bytes, masked: Mapping[int, str]) -> Raw:

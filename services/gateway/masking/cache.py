@@ -1,4 +1,5 @@
-"""Which blocks were scanned before: block hash → findings (offsets and types, never a value)."""
+"""Which blocks were scanned before: block hash → findings, and what was marked in them: offsets,
+types and placeholders, never a value."""
 
 import hashlib
 import os
@@ -7,8 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from libs.common.contracts.pii import Finding, Findings
 from services.gateway.masking.blocks import Block, Key
+from services.gateway.masking.marks import Mark
 
 Spans = tuple[Finding, ...]
+# The marks of a block, and the chain behind it.
+Settled = tuple[tuple[Mark, ...], bytes]
 DIGEST_BYTES = 16
 
 
@@ -20,6 +24,7 @@ class SpanCache:
         self.rules = ""
         self._secret = os.urandom(32)
         self._spans: OrderedDict[bytes, Spans] = OrderedDict()
+        self._marks: OrderedDict[bytes, Settled] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._spans)
@@ -49,12 +54,30 @@ class SpanCache:
         """Remember what pii found in these blocks. New rules make all that is known stale."""
         if findings.rules != self.rules:
             self._spans.clear()
+            self._marks.clear()
             self.rules = findings.rules
         for block, spans in zip(blocks, findings.texts, strict=True):
             self._spans[self._digest(block, org)] = spans
         while len(self._spans) > self.capacity:
             self._spans.popitem(last=False)
         return {block.key: spans for block, spans in zip(blocks, findings.texts, strict=True)}
+
+    def mark_key(self, chain: bytes, block: Block, findings: Sequence[Finding]) -> bytes:
+        """`chain` stands for everything but the block that its marks depend on."""
+        digest = hashlib.blake2b(block.raw, digest_size=DIGEST_BYTES, key=self._secret)
+        digest.update(b"\0" + chain + hash(tuple(findings)).to_bytes(8, "big", signed=True))
+        return digest.digest()
+
+    def marks(self, key: bytes) -> Settled | None:
+        settled = self._marks.get(key)
+        if settled:
+            self._marks.move_to_end(key)
+        return settled
+
+    def store_marks(self, key: bytes, settled: Settled) -> None:
+        self._marks[key] = settled
+        if len(self._marks) > self.capacity:
+            self._marks.popitem(last=False)
 
     def _digest(self, block: Block, org: str) -> bytes:
         digest = hashlib.blake2b(block.raw, digest_size=DIGEST_BYTES, key=self._secret)

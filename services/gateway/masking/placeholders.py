@@ -19,7 +19,7 @@ class Placeholders:
     """`session` salts the tags when the scope is one conversation, so that the provider cannot
     link a value across conversations."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "digest")
 
     def __init__(
         self,
@@ -31,6 +31,8 @@ class Placeholders:
         salt = session if scope == "conversation" else ""
         owner = f"modelmuxer placeholder\0{org}\0{salt}".encode("utf-8", "surrogatepass")
         self._key = hmac.digest(secret, owner, hashlib.sha256)
+        # Names this set of placeholders without telling its key.
+        self.digest = hashlib.blake2b(self._key, digest_size=16).digest()
 
     def of(self, type_: str, value: str) -> str:
         message = f"{type_}\0{value}".encode("utf-8", "surrogatepass")

@@ -1,5 +1,6 @@
 """What happens to a finding of each type: mask it, block the request, let it pass, report it."""
 
+import hashlib
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -27,6 +28,11 @@ class Policy(Struct, frozen=True):
             return cls({}, "allow")
         entities = {**settings.entities, **(overrides or {})}
         return cls({canonical(name): action for name, action in entities.items()})
+
+    @property
+    def digest(self) -> bytes:
+        actions = repr((sorted(self.actions.items()), self.default)).encode()
+        return hashlib.blake2b(actions, digest_size=16).digest()
 
     @property
     def idle(self) -> bool:

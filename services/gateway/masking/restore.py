@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from services.gateway.masking import jsontext
 from services.gateway.masking.blocks import TOOL_USES, Fields
+from services.gateway.masking.marks import Edit, original
 
 # O, I and L are no digits of the tag's alphabet; the type's letters are folded alike.
 FOLD = str.maketrans("oOiIlLabcdefghjkmnpqrstuvwxyz", "001111ABCDEFGHJKMNPQRSTUVWXYZ", "\\")
@@ -29,6 +30,7 @@ class Lexicon:
     def __init__(self, mapping: Mapping[str, str]) -> None:
         self.values = {fold(placeholder): value for placeholder, value in mapping.items()}
         self.unknown = 0
+        self._documents: Mapping[int, tuple[Edit, ...]] = getattr(mapping, "documents", {})
         self._prefixes: frozenset[str] | None = None
         types = sorted({placeholder.split("_", 1)[1].rsplit("_", 1)[0] for placeholder in mapping})
         self.hold = 4 * max(map(len, mapping), default=0)
@@ -45,6 +47,26 @@ class Lexicon:
         restored, rest = self._restore(text, escape)
         kept = self._tail(rest)
         return restored[: len(restored) - kept], rest[len(rest) - kept :] if kept else ""
+
+    def citation(self, raw: bytes) -> bytes:
+        """A citation of a masked document, led back to the text the client knows."""
+        text = raw.decode("utf-8", "surrogatepass")
+        fields = jsontext.members(
+            self.restore(text, jsontext.inner).encode("utf-8", "surrogatepass")
+        )
+        if not fields:
+            return raw
+        made = self._documents.get(_number(fields.get("document_index")), ())
+        for name in ("start_char_index", "end_char_index") if made else ():
+            offset = _number(fields.get(name))
+            if offset >= 0:
+                place = original(offset, made, is_end=name.startswith("end"))
+                fields[name] = jsontext.encoded(place)
+        return bytes(jsontext.encoded(fields))
+
+    @property
+    def cites(self) -> bool:
+        return bool(self._documents)
 
     def _restore(self, text: str, escape: Escape | None) -> tuple[str, str]:
         """The restored text, and its end behind the last value."""
@@ -79,7 +101,7 @@ class Lexicon:
 
 def restore_message(body: bytes, mapping: Mapping[str, str]) -> bytes:
     """A whole answer with values put back: in its texts and tool inputs, never in thinking."""
-    if not mapping or not holds_placeholder(body):
+    if not mapping or not (holds_placeholder(body) or b"char_location" in body):
         return body
     lexicon = Lexicon(mapping)
     message = jsontext.members(body)
@@ -98,13 +120,27 @@ def restore_block(fields: Fields, lexicon: Lexicon) -> Fields | None:
     kind = jsontext.string(fields["type"]) if "type" in fields else None
     name = "text" if kind == "text" else "input" if kind in TOOL_USES else ""
     changed: Fields = {}
-    for part in (name, "citations") if name == "text" else (name,):
-        if part in fields and holds_placeholder(bytes(fields[part])):
-            restored = lexicon.restore(
-                bytes(fields[part]).decode("utf-8", "surrogatepass"), jsontext.inner
-            )
-            changed[part] = Raw(restored.encode("utf-8", "surrogatepass"))
+    if name in fields and holds_placeholder(bytes(fields[name])):
+        text = bytes(fields[name]).decode("utf-8", "surrogatepass")
+        restored = lexicon.restore(text, jsontext.inner)
+        changed[name] = Raw(restored.encode("utf-8", "surrogatepass"))
+    if name == "text" and (cited := _citations(fields, lexicon)) is not None:
+        changed["citations"] = cited
     return {**fields, **changed} if changed else None
+
+
+def _citations(fields: Fields, lexicon: Lexicon) -> Raw | None:
+    raw = fields.get("citations")
+    if raw is None or not (lexicon.cites or holds_placeholder(bytes(raw))):
+        return None
+    cited = [Raw(lexicon.citation(bytes(item))) for item in jsontext.items(raw) or []]
+    return jsontext.encoded(cited) if cited else None
+
+
+def _number(raw: Raw | None) -> int:
+    """A whole number of an answer; -1 for anything else."""
+    text = bytes(raw) if raw is not None else b""
+    return int(text) if text.isdigit() and len(text) < 16 else -1
 
 
 def holds_placeholder(raw: bytes) -> bool:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import Raw
 
 from services.gateway.masking import jsontext
 from services.gateway.masking.restore import Lexicon, restore_block
@@ -41,7 +42,7 @@ class StreamRestorer:
         """The bytes that may go on now."""
         if self._lexicon is None:
             return chunk
-        if not self._partial and not self._held and _passes(chunk):
+        if not self._partial and not self._held and self._passes(chunk):
             return chunk
         self._partial += chunk
         return b"".join(self._event(event) for event in self._complete())
@@ -52,6 +53,15 @@ class StreamRestorer:
         rest += bytes(self._partial)
         self._partial.clear()
         return rest
+
+    def _passes(self, chunk: bytes) -> bool:
+        """A chunk of whole events that hold nothing to restore."""
+        return chunk.endswith((b"\n\n", b"\n\r\n")) and not self._is_suspect(chunk)
+
+    def _is_suspect(self, data: bytes) -> bool:
+        if SUSPECT.search(data):
+            return True
+        return self._lexicon is not None and self._lexicon.cites and b"citations_delta" in data
 
     def _complete(self) -> list[bytes]:
         """The finished events, each with its blank line."""
@@ -65,7 +75,7 @@ class StreamRestorer:
         return events
 
     def _event(self, event: bytes) -> bytes:
-        if not self._held and not SUSPECT.search(event):
+        if not self._held and not self._is_suspect(event):
             return event
         match = DATA.search(event)
         data = _parsed(match[1]) if match else None
@@ -90,7 +100,7 @@ class StreamRestorer:
         if not isinstance(delta, dict):
             return event
         if delta.get("type") == "citations_delta":
-            return self._rewritten(event, place, data)
+            return self._citation(event, place, data)
         kind = str(delta.get("type"))
         name = DELTAS.get(kind)
         text = delta.get(name) if name else None
@@ -112,12 +122,12 @@ class StreamRestorer:
         restored = restore_block(block, self._lexicon)
         return _with_data(event, place, {**data, "content_block": restored}) if restored else event
 
-    def _rewritten(self, event: bytes, place: "re.Match[bytes]", data: dict[str, object]) -> bytes:
-        """A citation: the cited text is the masked one."""
-        assert self._lexicon
-        old = place[1].decode("utf-8", "surrogatepass")
-        new = self._lexicon.restore(old, jsontext.inner)
-        return event if new == old else _spliced(event, place, new.encode("utf-8", "surrogatepass"))
+    def _citation(self, event: bytes, place: "re.Match[bytes]", data: dict[str, object]) -> bytes:
+        delta = data.get("delta")
+        if self._lexicon is None or not isinstance(delta, dict) or "citation" not in delta:
+            return event
+        cited = Raw(self._lexicon.citation(bytes(jsontext.encoded(delta["citation"]))))
+        return _with_data(event, place, {**data, "delta": {**delta, "citation": cited}})
 
     def _flushed(self, index: int) -> bytes:
         kind, tail = self._held.pop(index, ("", ""))
@@ -129,11 +139,6 @@ class StreamRestorer:
             "delta": {"type": kind, DELTAS[kind]: tail},
         }
         return b"event: content_block_delta\ndata: " + bytes(jsontext.encoded(data)) + b"\n\n"
-
-
-def _passes(chunk: bytes) -> bool:
-    """A chunk of whole events that hold nothing to restore."""
-    return chunk.endswith((b"\n\n", b"\n\r\n")) and not SUSPECT.search(chunk)
 
 
 def _parsed(data: bytes) -> dict[str, object] | None:
