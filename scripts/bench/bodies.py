@@ -25,7 +25,7 @@ def body(size: str, *, stream: bool = False, order: str = "", mail: bool = False
     chooser = random.Random(size)
     words = f"Please fix item {SLOT.decode()}. {order}"
     if mail:
-        words += " Write to ada.lovelace@example.com when it is done."
+        words += " Write to ada.lovelace@gmx.net when it is done."
     request: dict[str, Any] = {"model": MODEL, "max_tokens": 1024, "messages": []}
     if size == "78k":
         request |= _claude_code(chooser)

@@ -10,7 +10,7 @@ from tests.support.provider.answers import Frame, error_frame, frames, message
 from tests.support.provider.bill import Used
 from tests.support.provider.exchange import Exchange, plain, scripted_error, usual_headers
 from tests.support.provider.models import FACTS, described, page
-from tests.support.provider.scene import Scene, marked
+from tests.support.provider.scene import Scene, marked, quoting, unmarked
 from tests.support.provider.state import Provider
 from tests.support.provider.strict import Refused, check_headers, check_message
 
@@ -30,6 +30,7 @@ async def create(provider: Provider, exchange: Exchange) -> web.StreamResponse:
         return _drop(exchange)
     if scene.status >= 400:
         return scripted_error(exchange, scene)
+    scene = quoting(scene, _words(body))
     answer, used = message(body, scene, provider.cache.count(body))
     if body.get("thread"):
         turn = {"role": "assistant", "content": answer["content"]}
@@ -76,6 +77,18 @@ def _told(body: Json) -> tuple[str, int]:
             elif mark := marked(str(block.get("text", ""))):
                 return mark, results
     return "", results
+
+
+def _words(body: Json) -> str:
+    """The last thing the user said, markers left out."""
+    for turn in reversed(body["messages"]):
+        content = turn.get("content")
+        if turn["role"] == "user" and isinstance(content, str):
+            return unmarked(content)
+        for block in reversed(content if turn["role"] == "user" else []):
+            if block.get("type") == "text":
+                return unmarked(block["text"])
+    return ""
 
 
 def _with_thread(provider: Provider, body: Json) -> Json:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 MARK = re.compile(r"\[\[stand-in:\s*(.*?)\]\]", re.DOTALL)
+QUOTE = "{{user}}"
 UNICODE = "Grüße 👋🏽 – привет, 你好, 🧑‍💻 done."
 
 
@@ -149,6 +150,27 @@ def marked(text: str) -> str:
     """The last marker of a text, without its brackets; empty if there is none."""
     found = MARK.findall(text)
     return found[-1].strip() if found else ""
+
+
+def unmarked(text: str) -> str:
+    return MARK.sub("", text).strip()
+
+
+def quoting(scene: Scene, words: str) -> Scene:
+    """The scene with `{{user}}` replaced by what the provider was told last."""
+    parts = tuple(_quoting(part, words) for part in scene.parts)
+    return replace(scene, parts=parts)
+
+
+def _quoting(part: Part, words: str) -> Part:
+    match part:
+        case Text() | Think():
+            return replace(part, text=part.text.replace(QUOTE, words))
+        case Use():
+            text = json.dumps(part.input)
+            return replace(part, input=json.loads(text.replace(QUOTE, json.dumps(words)[1:-1])))
+        case _:
+            return part
 
 
 def from_marker(mark: str, results: int) -> Scene:
