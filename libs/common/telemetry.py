@@ -72,6 +72,19 @@ LEDGER_WEBHOOKS = Counter(
     "modelmuxer_ledger_webhooks_total", "Alert webhooks by result", ("result",)
 )
 
+ANALYTICS_LAG = Gauge(
+    "modelmuxer_analytics_lag_events", "Events of the journal that are not in ClickHouse yet"
+)
+ANALYTICS_EVENTS = Counter(
+    "modelmuxer_analytics_events_total", "Events written to ClickHouse, by kind", ("kind",)
+)
+ANALYTICS_DEAD = Counter(
+    "modelmuxer_analytics_dead_total", "Events put aside because ClickHouse never takes them"
+)
+ANALYTICS_SECONDS = Histogram(
+    "modelmuxer_analytics_batch_seconds", "Seconds to write one batch, rollups included"
+)
+
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -90,6 +103,7 @@ class _Json(logging.Formatter):
 
 
 SERVICE = [""]
+QUIET = ("httpx", "httpcore", "asyncio", "nats", "aiohttp", "urllib3", "presidio-analyzer")
 
 
 def set_up_logging(service: str, settings: Settings) -> None:
@@ -100,5 +114,5 @@ def set_up_logging(service: str, settings: Settings) -> None:
     handler.setFormatter(_Json() if settings.log_format == "json" else plain)
     level = logging.DEBUG if settings.debug else logging.INFO
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "asyncio", "nats", "aiohttp", "urllib3"):
+    for noisy in QUIET:
         logging.getLogger(noisy).setLevel(logging.INFO if settings.debug else logging.WARNING)

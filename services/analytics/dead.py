@@ -16,6 +16,7 @@ from libs.common.contracts.spending import ALERTED, AUDITED
 from libs.common.contracts.usage import USED
 from libs.common.errors import NotFound, Unavailable
 from libs.common.journal import DEAD_SUBJECT
+from libs.common.telemetry import ANALYTICS_DEAD
 
 KINDS: tuple[Event[Any], ...] = (USED, DECIDED, ALERTED, AUDITED)
 
@@ -41,6 +42,7 @@ class Burial:
         try:
             js = self._bus.client.jetstream()
             await js.publish(self._subject, msgspec.json.encode(event), headers=headers)
+            ANALYTICS_DEAD.inc()
         except (*LOST, APIError) as error:
             raise Unavailable(f"the journal is away ({error})") from error
 

@@ -4,16 +4,21 @@ It consumes the journal (usage, decisions, alerts, audit) and answers REPORT. No
 request needs depends on it: while it or ClickHouse is away, the journal waits.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from libs.common.bus import Bus
+from nats.js.errors import APIError
+
+from libs.common.bus import LOST, Bus
+from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.reports import REPORT, Answer, Report
 from libs.common.contracts.routing import DECIDED
 from libs.common.contracts.spending import ALERTED, AUDITED
 from libs.common.contracts.usage import USED
 from libs.common.journal import Consumer, ensure_streams
 from libs.common.settings.load import Loaded
+from libs.common.telemetry import ANALYTICS_EVENTS, ANALYTICS_LAG, ANALYTICS_SECONDS
 from services.analytics import migrations, reports
 from services.analytics.audit import Trail
 from services.analytics.dead import Burial
@@ -22,6 +27,7 @@ from services.analytics.writer import Writer
 
 DURABLE = "analytics"
 EVENTS = (USED, DECIDED, ALERTED, AUDITED)
+LAG_SECONDS = 1.0
 
 
 @asynccontextmanager
@@ -38,7 +44,10 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
 
         async def take(events: list[object]) -> None:
             await schema.passed()
-            await writer.take(events)
+            with ANALYTICS_SECONDS.time():
+                await writer.take(events)
+            for event in events:
+                ANALYTICS_EVENTS.labels(type(event).__name__.lower()).inc()
 
         async def report(asked: Report) -> Answer:
             await schema.passed()
@@ -55,9 +64,24 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
                 linger=settings.analytics.linger,
             )
         ):
-            yield
+            watch = asyncio.create_task(_watch_lag(bus), name="lag")
+            try:
+                yield
+            finally:
+                watch.cancel()
     finally:
         await store.close()
+
+
+async def _watch_lag(bus: Bus) -> None:
+    """Keep the gauge of what waits in the journal; it must rise while ClickHouse is away."""
+    while True:
+        try:
+            info = await bus.client.jetstream().consumer_info(EVENTS_STREAM, DURABLE)
+            ANALYTICS_LAG.set((info.num_pending or 0) + (info.num_ack_pending or 0))
+        except (*LOST, APIError):
+            pass  # the bus says itself when it is away
+        await asyncio.sleep(LAG_SECONDS)
 
 
 @asynccontextmanager

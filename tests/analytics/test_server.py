@@ -4,13 +4,14 @@ import asyncio
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from libs.common.bus import Bus
 from libs.common.errors import Unavailable
 from libs.common.settings import Settings
 from services.analytics.migrations import Gate, migrate, steps, version
 from services.analytics.store import Store
-from tests.analytics.conftest import booked, report, serving, tell, usage
+from tests.analytics.conftest import booked, report, serving, tell, until, usage
 from tests.analytics.http_clickhouse import ClickHouseHttp
 from tests.support.servers import Server
 
@@ -46,9 +47,15 @@ async def test_nothing_is_lost_or_doubled_while_the_server_is_away(
             await report(bus, "costs")
         waiting = await bus.client.jetstream().consumer_info("MODELMUXER_EVENTS", "analytics")
         assert (waiting.num_pending or 0) + (waiting.num_ack_pending or 0) == 198
+        await until(lambda: lag_is(198))
         clickhouse.start()
         await booked(bus, 199)
         assert (await report(bus, "costs"))["total_cost"] == "0.199000"
+        await until(lambda: lag_is(0))
+
+
+async def lag_is(events: int) -> bool:
+    return REGISTRY.get_sample_value("modelmuxer_analytics_lag_events") == events
 
 
 async def test_a_service_starts_without_its_server_and_catches_up(
