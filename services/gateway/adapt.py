@@ -66,9 +66,10 @@ def adapt_claude(
     served: str,
     origin: Callable[[str], str] | None = None,
 ) -> tuple[Fields, list[str], list[str]]:
-    """The fields and betas that `served` takes, and what was changed, in words. `model` is left
-    to the caller. Raises InvalidRequest for what cannot be kept. Without facts of `served` (a
-    model newer than the catalogue) only foreign thinking is taken out."""
+    """The fields and betas that `served` takes, and what was changed, in words; `model` is left
+    to the caller. `asked` is empty for a request written for no Claude in particular. Raises
+    InvalidRequest for what cannot be kept. Without facts of `served` (a model newer than the
+    catalogue) only foreign thinking is taken out."""
     draft = _Draft(body, betas, served)
     _drop_foreign(draft, origin)
     facts = _CATALOGUE.facts(served)
@@ -241,7 +242,8 @@ def _thinking(draft: _Draft, facts: ModelFacts, asked: str) -> None:
     thinking = draft.table("thinking")
     kind = thinking.get("type")
     if kind is None:
-        if not asked.startswith(_THINKS_FIRST) and facts.name.startswith(_THINKS_FIRST):
+        unasked = asked.startswith("claude-") and not asked.startswith(_THINKS_FIRST)
+        if unasked and facts.name.startswith(_THINKS_FIRST):
             _switch_off(draft, facts, f"thinking left off, as at {asked}")
     elif kind == "disabled":
         _switch_off(draft, facts, "")

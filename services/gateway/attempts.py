@@ -23,12 +23,14 @@ from services.gateway.kit import Kit
 from services.gateway.outgoing import Outgoing, outgoing
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.base import Dialect, Translator
-from services.gateway.stream import Meter
+from services.gateway.providers.signing import SIGNERS
+from services.gateway.stream import Meter, renamed
 from services.gateway.upstream import CallFailed, HttpReply
 
 FINAL = frozenset({400, 404, 405, 409, 411, 413, 415, 422})
 REJECTED_KEY = frozenset({401, 403})
 SSE = "text/event-stream"
+SIGN_SECONDS = 10.0
 
 
 async def try_candidate(kit: Kit, call: Call, attempt: Attempt) -> Reply:
@@ -72,7 +74,7 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
     first_byte = timeouts.first_token if call.stream else timeouts.total
     reply = await kit.upstreams.send(
         target.base_url + made.path,
-        _headers(call, target, made, dialect),
+        await _headers(call, target, made, dialect),
         made.body,
         timeouts={"connect": timeouts.connect, "read": max(first_byte, timeouts.idle)},
         simulated=target.deployment.simulated,
@@ -82,7 +84,7 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
         if reply.status >= 400:
             raise await _refusal(reply, dialect, attempt)
         if not call.stream:
-            return await _whole(kit, reply, dialect, attempt)
+            return await _whole(kit, call, reply, dialect, attempt)
         return await _begin(kit, reply, dialect, attempt, call)
     except BaseException:
         with contextlib.suppress(CallFailed):
@@ -90,9 +92,21 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
         raise
 
 
-def _headers(call: Call, target: Target, made: Outgoing, dialect: Dialect) -> Headers:
+async def _headers(call: Call, target: Target, made: Outgoing, dialect: Dialect) -> Headers:
     token = oauth(call) if subscribed(call, _of(call, target)) else ""
     own = dialect.headers(token or target.credential, target.options)
+    sign = SIGNERS.get(target.deployment.dialect)
+    if sign:
+        json = {"content-type": "application/json"}
+        url = target.base_url + made.path
+        try:
+            # A signer may ask a metadata service for credentials.
+            async with asyncio.timeout(SIGN_SECONDS):
+                own |= await asyncio.to_thread(
+                    sign, url, json, made.body, target.credential, target.options
+                )
+        except TimeoutError:
+            raise CallFailed("no cloud credentials in time", sent=False) from None
     native = target.deployment.dialect == "anthropic"
     return request_headers(call.headers, {**own, **target.headers}, made.betas, native=native)
 
@@ -102,7 +116,9 @@ def _of(call: Call, target: Target):  # type: ignore[no-untyped-def]
     return next(c for c in call.plan.candidates if c.deployment == target.deployment.id)
 
 
-async def _whole(kit: Kit, reply: HttpReply, dialect: Dialect, attempt: Attempt) -> Reply:
+async def _whole(
+    kit: Kit, call: Call, reply: HttpReply, dialect: Dialect, attempt: Attempt
+) -> Reply:
     try:
         async with asyncio.timeout(kit.settings.gateway.timeouts.total):
             body = await reply.read()
@@ -113,7 +129,10 @@ async def _whole(kit: Kit, reply: HttpReply, dialect: Dialect, attempt: Attempt)
     attempt.meter.message(body)
     _check_refused(kit, attempt)
     return Reply(
-        attempt=attempt, status=reply.status, headers=response_headers(reply.headers), body=body
+        attempt=attempt,
+        status=reply.status,
+        headers=response_headers(reply.headers),
+        body=_named(kit, call, body),
     )
 
 
@@ -134,7 +153,7 @@ async def _begin(
     kit: Kit, reply: HttpReply, dialect: Dialect, attempt: Attempt, call: Call
 ) -> Reply:
     """Read until content begins; before that a failure may still fall back."""
-    if SSE not in reply.header(b"content-type"):
+    if getattr(dialect, "STREAM_TYPE", SSE) not in reply.header(b"content-type"):
         raise UpstreamFailed(f"{attempt.candidate.provider}: answered a stream request without one")
     translator = dialect.Stream(attempt.candidate.model, call.features.input_tokens)
     events = _events(reply, translator, attempt.meter)
@@ -159,9 +178,13 @@ async def _begin(
         attempt=attempt,
         status=reply.status,
         headers=response_headers(reply.headers),
-        held=b"".join(held),
+        held=_named(kit, call, b"".join(held)),
         rest=_closing(events, reply),
     )
+
+
+def _named(kit: Kit, call: Call, head: bytes) -> bytes:
+    return renamed(head, call.features.model) if kit.settings.gateway.echo_model else head
 
 
 def _check_refused(kit: Kit, attempt: Attempt) -> None:

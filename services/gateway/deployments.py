@@ -18,10 +18,12 @@ from msgspec import Struct
 from libs.common.bus import Bus
 from libs.common.contracts.base import Nothing
 from libs.common.contracts.routing import ANNOUNCED, DEPLOYMENTS, Announcement, Deployment
+from libs.common.errors import InvalidRequest
 from libs.common.settings.load import Loaded, resolve
 from libs.common.settings.providers import ProviderSettings
 from services.gateway.auth import Keys, is_loopback
 from services.gateway.providers import PRESETS
+from services.gateway.providers.presets import address
 
 log = logging.getLogger(__name__)
 SIMULATOR = "simulator"
@@ -115,10 +117,15 @@ class Deployments:
         if not dialect or not base_url:
             notices.append(f"providers.{name}: unknown provider: set `dialect` and `base_url`")
             return []
+        options = {**(preset.options if preset else {}), **entry.options}
+        try:
+            base_url = address(base_url, options)
+        except InvalidRequest as error:
+            notices.append(f"providers.{name}: {error.detail}")
+            return []
         if self._is_ourselves(base_url):
             notices.append(f"providers.{name}: base_url leads back to this gateway; ignored")
             return []
-        options = {**(preset.options if preset else {}), **entry.options}
         credentials = self._credentials(name, entry, notices)
         return [
             Target(

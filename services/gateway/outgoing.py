@@ -4,6 +4,8 @@ Served model = asked model: the bytes as they came, but for masked text. A sibli
 `adapt_claude` changes only what that model does not take. Another provider: its dialect.
 """
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -31,23 +33,35 @@ def outgoing(kit: Kit, call: Call, attempt: Attempt, dialect: Dialect) -> Outgoi
     target = kit.deployments.targets[attempt.candidate.deployment]
     path = dialect.path(attempt.candidate.model, call.stream, target.options)
     if dialect is DIALECTS["anthropic"]:
-        return _passed_through(call, attempt, path)
+        return _passed_through(kit, call, attempt, path)
     return _translated(kit, call, attempt, dialect, path)
 
 
-def _passed_through(call: Call, attempt: Attempt, path: str) -> Outgoing:
+def _passed_through(kit: Kit, call: Call, attempt: Attempt, path: str) -> Outgoing:
+    """The fields stay as sent where the served model is the asked one, but for thinking of
+    other models and a thinking budget that a tool loop of theirs does not allow."""
     asked, served = call.features.model, attempt.candidate.model
     path += f"?{call.query}" if call.query and "?" not in path else ""
-    fields, betas = dict(call.fields), None
-    changes: list[str] = []
+    given = list(call.features.betas)
+    written_for = asked if call.door == "messages" else ""
+    fields, betas, changes = adapt_claude(
+        call.fields, given, written_for, served, _origin(kit, call, served)
+    )
     if asked != served:
-        fields, adapted, changes = adapt_claude(fields, list(call.features.betas), asked, served)
-        betas = adapted if adapted != list(call.features.betas) else None
         fields["model"] = raw_of(served)
     if attempt.max_tokens and attempt.max_tokens < call.body.max_tokens:
         fields["max_tokens"] = raw_of(attempt.max_tokens)
         _lower_thinking(fields, attempt.max_tokens)
-    return Outgoing(path, call.body.encoded(fields), betas, changes)
+    adapted = betas if betas != given else None
+    return Outgoing(path, call.body.encoded(fields), adapted, changes)
+
+
+def _origin(kit: Kit, call: Call, served: str) -> Callable[[str], str] | None:
+    """Who made a signature, where one is known to be another model's: else nobody need ask,
+    and the messages need not be read."""
+    if all(kit.origins.of(each) in ("", served) for each in call.features.signatures):
+        return None
+    return lambda signature: kit.origins.of(signature_hash(signature))
 
 
 def _lower_thinking(fields: dict[str, Raw], max_tokens: int) -> None:
@@ -66,6 +80,8 @@ def _translated(kit: Kit, call: Call, attempt: Attempt, dialect: Dialect, path: 
     tree = call.body.tree(call.fields)
     if attempt.max_tokens:
         tree["max_tokens"] = attempt.max_tokens
+    if call.features.betas:
+        tree["anthropic_beta"] = list(call.features.betas)
     try:
         made = dialect.to_upstream(
             tree, model, kit.catalogue.facts(model), lambda s: kit.origins.of(signature_hash(s))
@@ -73,4 +89,4 @@ def _translated(kit: Kit, call: Call, attempt: Attempt, dialect: Dialect, path: 
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InvalidRequest(f"the request cannot be put into {model}'s form: {error}") from None
     changes = [f"{name} dropped ({count})" for name, count in sorted(made.dropped.items())]
-    return Outgoing(path, msgspec.json.encode(made.body), None, changes)
+    return Outgoing(path, msgspec.json.encode(made.body), None, [*made.changes, *changes])

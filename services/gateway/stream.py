@@ -5,6 +5,7 @@ parsed (a text delta costs under a microsecond); only events that hold usage, a 
 error or the end are decoded. A chunk may be cut anywhere.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from libs.common.contracts.usage import Tokens
 from services.gateway.providers.anthropic import tokens as tokens_of
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+# The first such field is the message's own: content comes after it.
+MODEL = re.compile(rb'("model"\s{0,8}:\s{0,8})"[^"\\]{0,200}"')
 
 # The bytes around the text of one text_delta event: what an estimate takes off.
 DELTA_OVERHEAD = 117
@@ -148,6 +152,11 @@ class Meter:
     def _merge(self, usage: Any) -> None:
         if isinstance(usage, dict):
             self._raw |= {name: value for name, value in usage.items() if value is not None}
+
+
+def renamed(head: bytes, asked: str) -> bytes:
+    """The head of an answer (message_start, or a whole message) under another model's name."""
+    return MODEL.sub(lambda found: found[1] + msgspec.json.encode(asked), head, count=1)
 
 
 class _Message(msgspec.Struct):

@@ -33,8 +33,9 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`*_down` say what happens when a service does not answer: "closed" refuses with 503,
     "open" goes on without it. `ping_after` is when a silent provider makes us answer with our
-    own pings; `hedge` asks a second candidate when the first is slower than 95 % were, and
-    `fallback_on_refusal` when it refuses; `echo_model` shows clients the model they asked for instead of the served one."""
+    own pings. `hedge` asks a second candidate when the first is slower than 95 % were, and
+    `fallback_on_refusal` when it refuses. `echo_model` shows clients the model they asked for
+    instead of the served one."""
 
     host: str = "127.0.0.1"
     port: int = 8000
