@@ -14,10 +14,12 @@ Origin = Callable[[str], str]
 
 
 class Translated(NamedTuple):
-    """A body in the provider's form, and what could not be kept: name -> how often."""
+    """A body in the provider's form; what could not be kept, name -> how often; and what was
+    put otherwise, in words."""
 
     body: Json
     dropped: dict[str, int]
+    changes: tuple[str, ...] = ()
 
 
 class ProviderError(NamedTuple):

@@ -30,7 +30,7 @@ __all__ = [
     "usage_of",
 ]
 
-STREAM_TYPE = b"application/vnd.amazon.eventstream"
+STREAM_TYPE = "application/vnd.amazon.eventstream"
 VERSION = "bedrock-2023-05-31"
 TAKES = frozenset(
     (
@@ -113,13 +113,14 @@ def is_api_key(credential: str) -> bool:
 
 
 def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Origin) -> Translated:
-    body, betas, dropped = prepare(request, model, origin, TAKES, BETAS)
+    made, betas = prepare(request, model, origin, TAKES, BETAS)
+    body = made.body
     refuse_server_tools(body, "Bedrock")
     tidy(body)
     body["anthropic_version"] = VERSION
     if betas:
         body["anthropic_beta"] = betas
-    return Translated(body, dict(dropped))
+    return made
 
 
 def error_of(status: int, body: bytes) -> ProviderError:

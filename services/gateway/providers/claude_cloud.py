@@ -7,7 +7,7 @@ import msgspec
 
 from libs.common.errors import InvalidRequest
 from services.gateway.adapt import adapt_claude
-from services.gateway.providers.base import Json, Origin
+from services.gateway.providers.base import Json, Origin, Translated
 from services.gateway.providers.reading import THREAD
 
 # What its own client is told by header, or by the address.
@@ -17,8 +17,8 @@ _encode = msgspec.json.Encoder().encode
 
 def prepare(
     request: Json, model: str, origin: Origin, takes: frozenset[str], betas: frozenset[str]
-) -> tuple[Json, list[str], Counter[str]]:
-    """The body for `model`, the betas that may go with it, and what was dropped. The client's
+) -> tuple[Translated, list[str]]:
+    """The body for `model`, and the betas that may go with it. The client's
     betas come in the field `anthropic_beta`; one that the cloud does not know is refused there,
     so it goes together with its field."""
     dropped: Counter[str] = Counter()
@@ -31,7 +31,6 @@ def prepare(
     }
     asked, wanted = str(request.get("model") or ""), list(request.get("anthropic_beta") or ())
     fields, wanted, changes = adapt_claude(fields, wanted, asked, model, origin)
-    dropped.update(changes)
     kept = [beta for beta in wanted if beta in betas]
     dropped.update(f"beta {beta}" for beta in wanted if beta not in betas)
     body: Json = {}
@@ -40,7 +39,7 @@ def prepare(
             body[name] = msgspec.json.decode(raw)
         else:
             dropped[name] += 1
-    return body, kept, dropped
+    return Translated(body, dict(dropped), tuple(changes)), kept
 
 
 def _allowed(name: str, betas: list[str]) -> bool:

@@ -4,6 +4,9 @@
 option of the provider.
 """
 
+from collections.abc import Mapping
+
+from libs.common.errors import InvalidRequest
 from services.gateway.providers.base import Preset
 
 
@@ -70,3 +73,11 @@ PRESETS: dict[str, Preset] = {
         options={"region": "global", "host": "aiplatform.googleapis.com"},
     ),
 }
+
+
+def address(base_url: str, options: Mapping[str, str]) -> str:
+    """A base address with its slots filled. Raises InvalidRequest naming the missing option."""
+    try:
+        return base_url.format(**options)
+    except (KeyError, IndexError, ValueError) as error:
+        raise InvalidRequest(f"base_url: set the option {error} for {base_url}") from None

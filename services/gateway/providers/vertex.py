@@ -43,7 +43,8 @@ def headers(credential: str, options: Options) -> dict[str, str]:
 
 
 def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Origin) -> Translated:
-    body, betas, dropped = prepare(request, model, origin, TAKES, BETAS)
+    made, betas = prepare(request, model, origin, TAKES, BETAS)
+    body = made.body
     refuse_server_tools(body, "Vertex AI", ("web_search_",))
     tidy(body)
     body["anthropic_version"] = VERSION
@@ -51,4 +52,4 @@ def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Ori
         body["anthropic_beta"] = betas
     if request.get("stream"):
         body["stream"] = True
-    return Translated(body, dict(dropped))
+    return made
