@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from services.pii.rules.hit import Hit, Text
 from services.pii.rules.words import words
 
-V4 = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![\w]|[.-][0-9])")
+V4 = re.compile(r"[0-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![\w]|[.-][0-9])")
 V6 = re.compile(r"[23][0-9a-fA-F]{3}:[0-9a-fA-F:]{2,39}(?![\w:])")
 VERSION = re.compile(
     r"(?:vers(?:ion)?s?|release|\brev|build|firmware|driver|\bv|oid|[a-z+]/|[=<>~^!]=\s?|[<>~^])[\"':=\s(]{0,4}$"

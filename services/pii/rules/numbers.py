@@ -44,7 +44,7 @@ IBAN_LENGTHS = {
 TEST_IBANS = frozenset(
     {"GB82WEST12345698765432", "GB29NWBK60161331926819", "DE89370400440532013000"}
 )
-SSN = re.compile(r"[0-9]{3}([- .]?)[0-9]{2}\1[0-9]{4}(?![\w-]|\.[0-9])")
+SSN = re.compile(r"[0-9][0-9]{2}([- .]?)[0-9]{2}\1[0-9]{4}(?![\w-]|\.[0-9])")
 SSN_NAME = re.compile(r"ssn|social.{0,2}sec|socsec|tax.?payer|taxpayer|itin(?![a-z])|steuer")
 TEST_SSNS = frozenset(
     {"123456789", "078051120", "219099999", "111111111", "123121234", "457555462"}

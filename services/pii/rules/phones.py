@@ -2,7 +2,7 @@
 where a word before it says that a phone number follows."""
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from services.pii.rules import plans
@@ -64,30 +64,55 @@ def _domestic(text: Text, region: str) -> Iterator[Hit]:
 
 
 def _named(text: Text, region: str) -> Iterator[Hit]:
-    names = [
-        match.end()
-        for match in NAME.finditer(text.lower)
-        if len(match[0]) > 6 or not text.lower[match.start() - 1 : match.start()].isalpha()
-    ]
-    if not names:
-        return
-    for match in NATIONAL.finditer(text.text, names[0]):
-        name = names[bisect_right(names, match.start()) - 1]
-        if _is_named(text.text, name, match) and _possible(match[0], region):
+    heads = Heads(text.lower)
+    for match in NATIONAL.finditer(text.text):
+        written = match[0]
+        if not _alone(text.text, match.start()) or DATE.match(written) or _is_version(written):
+            continue
+        if (_is_near(text, match) or _is_field(text.text, match, heads)) and _possible(
+            written, region
+        ):
             yield Hit(match.start(), match.end(), "PHONE", 0.8, "a number after a word for phone")
 
 
-def _is_named(text: str, name: int, match: "re.Match[str]") -> bool:
-    """Close behind the word, or one field of a table whose head has the word."""
-    start = match.start()
-    if not _alone(text, start) or DATE.match(match[0]) or _is_version(match[0]):
+def _is_near(text: Text, match: "re.Match[str]") -> bool:
+    """Close behind a word for phone, with no other number between."""
+    start = max(0, match.start() - NEAR)
+    names = _names(text.lower, start, match.start())
+    between = text.text[names[-1] : match.start()] if names else ""
+    return bool(names) and sum(char.isdigit() for char in between) <= 2
+
+
+def _is_field(text: str, match: "re.Match[str]", heads: "Heads") -> bool:
+    """One field of a table whose head has a word for phone. The text's ends end a field too."""
+    written = match[0]
+    before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
+    if written.isdigit() or "." in written or "/" in written:
         return False
-    if start - name <= NEAR:
-        return sum(char.isdigit() for char in text[name:start]) <= 2
-    if "." in match[0] or "/" in match[0]:
-        return False
-    is_field = text[start - 1] in FIELD_ENDS and text[match.end() : match.end() + 1] in FIELD_ENDS
-    return is_field and start - name <= FAR and not match[0].isdigit()
+    return before in FIELD_ENDS and after in FIELD_ENDS and heads.reach(match.start())
+
+
+class Heads:
+    """The words for phone in a text, found only if a field asks for them, and then once."""
+
+    def __init__(self, lower: str) -> None:
+        self._lower = lower
+        self._ends: list[int] | None = None
+
+    def reach(self, at: int) -> bool:
+        if self._ends is None:
+            self._ends = _names(self._lower, 0, len(self._lower))
+        index = bisect_left(self._ends, at)
+        return index > 0 and at - self._ends[index - 1] <= FAR
+
+
+def _names(lower: str, start: int, end: int) -> list[int]:
+    """Where words for phone end; short ones must be words of their own."""
+    return [
+        match.end()
+        for match in NAME.finditer(lower, start, end)
+        if len(match[0]) > 6 or not lower[match.start() - 1 : match.start()].isalpha()
+    ]
 
 
 def _is_version(written: str) -> bool:
