@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.product import REPOSITORY, SETTINGS, Product, started
 from tests.support.servers import Server, nats_server, redis_server, running
 
 
@@ -23,3 +24,14 @@ def nats(tmp_path: Path) -> Iterator[Server]:
 def redis(tmp_path: Path) -> Iterator[Server]:
     with running(redis_server(tmp_path / "redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """`modelmuxer up` with the shipped `.env.example` and an administrator's key, for tests
+    that only speak to it."""
+    folder = tmp_path_factory.mktemp("product")
+    (folder / ".env").write_text((REPOSITORY / ".env.example").read_text())
+    (folder / "modelmuxer.toml").write_text(SETTINGS)
+    with started(folder) as running_product:
+        yield running_product

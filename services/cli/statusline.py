@@ -67,7 +67,8 @@ def line(session: Told, known: Told, coloured: bool) -> str:
     parts = [f"{session['model']} → {green}{known['model']}{end}"]
     if known.get("reason"):
         parts.append(f"{grey}{known['reason']}{end}")
-    parts.append(money(known.get("cost", "0")))
+    if known.get("cost"):
+        parts.append(money(known["cost"]))
     if money(known.get("saved", "0")) != "$0":
         parts.append(f"{green}saved {money(known['saved'])}{end}")
     if known.get("left"):
@@ -94,10 +95,11 @@ def money(usd: str) -> str:
 def fresh_or_kept(session: str) -> Told:
     file = os.path.join(cache_folder(), f"{session}.json")
     if hasattr(os, "fork"):
-        return _ask_in_child(session, file) or _kept(file)
-    told = ask(session, WAIT_SECONDS * 10)
-    _keep(file, told)
-    return told
+        fresh = _ask_in_child(session, file)
+    else:
+        fresh = ask(session, WAIT_SECONDS * 10)
+        _keep(file, fresh)
+    return fresh if "model" in fresh else _kept(file) | fresh
 
 
 def _ask_in_child(session: str, file: str) -> Told:

@@ -1,12 +1,11 @@
-"""One product for the module, a HOME for each test, and commands run as a user runs them."""
+"""A HOME for each test, and commands run as a user runs them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from services.__main__ import main
-from tests.support.product import Product, started
 
 Run = Callable[..., int]
 NAMES = (
@@ -14,12 +13,6 @@ NAMES = (
     "MODELMUXER_URL", "MODELMUXER_KEY", "CLAUDE_CONFIG_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME",
     "XDG_CACHE_HOME", "CLINE_DATA_DIR", "HTTP_PROXY", "http_proxy",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    with started(tmp_path_factory.mktemp("product")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -23,13 +23,16 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def place(home: Path, client: str) -> Path:
-    return home / {
-        "claude": ".claude/settings.json",
-        "cline": ".cline/data/settings/providers.json",
-        "opencode": ".config/opencode/opencode.json",
-        "aider": ".aider.conf.yml",
-        "continue": ".continue/config.yaml",
-    }[client]
+    return (
+        home
+        / {
+            "claude": ".claude/settings.json",
+            "cline": ".cline/data/settings/providers.json",
+            "opencode": ".config/opencode/opencode.json",
+            "aider": ".aider.conf.yml",
+            "continue": ".continue/config.yaml",
+        }[client]
+    )
 
 
 def put(file: Path, content: bytes, mode: int = 0o644) -> Path:
@@ -45,7 +48,8 @@ BEFORE = {
     "cline": b'{"version":1,"lastUsedProvider":"cline","providers":{"cline":{"settings":{}}}}',
     "opencode": b'{ "theme": "nord", "provider": {"anthropic": {"options": {"timeout": 5}}} }\n',
     "aider": b"# mine\ndark-mode: true",
-    "continue": b"name: Mine\nversion: 0.0.1\nschema: v1\nmodels:\n    - name: a\n      provider: x\n",
+    "continue": b"name: Mine\nversion: 0.0.1\nschema: v1\nmodels:\n"
+    b"    - name: a\n      provider: x\n",
 }
 
 

@@ -16,6 +16,8 @@ from tests.support.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEVELOPMENT_KEY = "sk-test-claude-dev"
+ADMIN_KEY = "sk-mm-admin-of-the-product"
+SETTINGS = f'[keys.admin]\nkey = "{ADMIN_KEY}"\nadmin = true\n'
 
 
 @dataclass(frozen=True)
