@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?=
 UP_OPTIONS := $(if $(PORT),--port $(PORT)) $(ARGS)
 
-.PHONY: run test check fmt bench bench-peers lock install help
+.PHONY: run test check fmt bench bench-pii bench-peers lock install help
 
 run: .venv/.installed-all  ## Install what is missing and start everything (PORT=8080 ARGS="--data-dir D")
 	@$(BIN)/modelmuxer up $(UP_OPTIONS)
@@ -26,8 +26,14 @@ fmt: .venv/.installed-dev  ## Format the code and fix what lint can fix
 bench: .venv/.installed-dev  ## Measure latency and CPU: direct, ModelMuxer, and peers if installed
 	@$(BIN)/python -m scripts.bench $(ARGS)
 
+bench-pii: .venv/.installed-dev  ## Measure masking: ms per KB beside Presidio, worst inputs, a long conversation
+	@$(BIN)/python -m scripts.bench.pii
+
 bench-peers: .venv/.installed-dev  ## Install the peers that `make bench` compares with
 	@$(BIN)/python -m scripts.bench.peers
+
+bench-routing: .venv/.installed-dev  ## What routing saves and keeps, and how long a decision takes
+	@$(BIN)/python scripts/bench/routing.py $(ARGS)
 
 lock: .venv/.installed-dev  ## Pin and hash what the images install (requirements-*.lock)
 	@scripts/lock.sh $(ARGS)

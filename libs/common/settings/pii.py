@@ -26,7 +26,7 @@ class PiiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     deny: list[str] = []
     orgs: dict[str, PiiLists] = field(default_factory=dict)
     scope: Literal["tenant", "conversation"] = "tenant"
-    output: Literal["off", "mask", "block"] = "off"
+    output: Literal["off"] = "off"
     model: str = ""
     workers: int = 0
     region: str = "US"

@@ -10,7 +10,7 @@ from services.pii.rules.words import words
 STEM = re.compile(
     r"pass(?:w(?:or)?d|wort|phrase|code)?|pwd|pw(?![a-z])|psw|secret|token|key|credential"
     r"|bearer|authoriz|auth(?![a-z])|kennwort|contrase[nñ]a|mot[ _-]de[ _-]passe|senha|wachtwoord"
-    r"|пароль|парол|パスワード|密码|密碼|비밀번호|dsn(?![a-z])|signature|sig(?==)|salt(?![a-z])"
+    r"|пароль|парол|パスワード|密码|密碼|비밀번호|dsn(?![a-z])|sig(?:nature)?=|salt(?![a-z])"
 )
 WEAK = re.compile(r"pass|p[s]?wd?|kennwort|contrase|mot|senha|wachtwoord|паро|パス|密|비밀")
 # A key is a secret only as one of these.
@@ -59,7 +59,7 @@ def find(lower: str) -> Iterator[Name]:
         if not _announces(stem, before):
             continue
         tail = TAIL.match(lower, match.end())
-        end = tail.end() if tail else match.end()
+        end = match.end() - 1 if stem.endswith("=") else tail.end() if tail else match.end()
         following = lower[end : end + 1]
         if not (following.isalnum() or following == "_"):
             yield Name(match.start(), end, stem, WEAK.match(stem) is not None)
@@ -73,7 +73,9 @@ def _announces(stem: str, before: str) -> bool:
         return _is_secret_key(before)
     if stem in ("pass", "pw", "psw"):
         return not before[-1:].isalpha() or before.endswith(PASS_OF)
-    if stem in ("auth", "dsn", "salt", "sig", "signature"):
+    if stem in ("sig=", "signature="):
+        return before[-1:] in ("&", "?", "-")
+    if stem in ("auth", "dsn", "salt"):
         return not before[-1:].isalnum()
     return True
 

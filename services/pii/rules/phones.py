@@ -67,7 +67,7 @@ def _named(text: Text, region: str) -> Iterator[Hit]:
     heads = Heads(text.lower)
     for match in NATIONAL.finditer(text.text):
         written = match[0]
-        if not _alone(text.text, match.start()) or DATE.match(written) or _is_version(written):
+        if not _alone(text.text, match.start()) or _is_other(written):
             continue
         if (_is_near(text, match) or _is_field(text.text, match, heads)) and _possible(
             written, region
@@ -115,7 +115,10 @@ def _names(lower: str, start: int, end: int) -> list[int]:
     ]
 
 
-def _is_version(written: str) -> bool:
+def _is_other(written: str) -> bool:
+    """A date, a version, or single numbers in a row."""
+    if DATE.match(written) or sum(len(group) == 1 for group in NOT_DIGITS.split(written)) > 1:
+        return True
     parts = written.split(".")
     return len(parts) > 2 and (len(parts) < 4 or min(map(len, parts)) < 2 or len(parts[0]) > 3)
 
