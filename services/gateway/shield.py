@@ -41,7 +41,7 @@ async def shield(kit: Kit, call: Call) -> None:
     placeholders = Placeholders(
         kit.secret, org, kit.settings.pii.scope, call.principal.run or call.id
     )
-    masked = apply(call.body.fields, blocks, known, policy, placeholders)
+    masked = apply(call.body.fields, blocks, known, policy, placeholders, kit.spans)
     call.timings.pii = time.monotonic() - started
     call.fields, call.mapping, call.pii = masked.fields, masked.mapping, masked.counts
     if masked.blocked:
