@@ -1,6 +1,7 @@
 """Read a journaled event from its first message to its last of now."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -16,12 +17,14 @@ BATCH = 512
 WAIT = 10.0
 
 
-async def replay(bus: Bus, event: Event[Q]) -> AsyncIterator[list[Q]]:
-    """Batches in stream order; what is not understood is skipped, as consumers bury it.
-    Raises Unavailable if the journal goes away."""
+async def replay(bus: Bus, event: Event[Q], since: float = 0.0) -> AsyncIterator[list[Q]]:
+    """Batches in stream order, from the moment `since` on; what is not understood is skipped,
+    as consumers bury it. Raises Unavailable if the journal goes away."""
     decoder = msgspec.json.Decoder(event.body)
     config = api.ConsumerConfig(
         ack_policy=api.AckPolicy.NONE,
+        deliver_policy=api.DeliverPolicy.BY_START_TIME if since else api.DeliverPolicy.ALL,
+        opt_start_time=datetime.fromtimestamp(since, UTC) if since else None,
         filter_subject=event.subject,
         inactive_threshold=60.0,
     )

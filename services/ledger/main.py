@@ -62,7 +62,8 @@ async def open_service(bus: Bus, loaded: Loaded, clock: Clock = time.time) -> As
         await consumer.start()
         stack.push_async_callback(consumer.stop)
         stack.callback(settler.close)
-        await enter(Sweeper(bus, store, outbox, clock).running(settings.ledger.sweep_every))
+        sweeper = Sweeper(bus, store, outbox, keeper, clock)
+        await enter(sweeper.running(settings.ledger.sweep_every))
         await enter(webhooks(bus, loaded))
 
         budgets = BudgetDesk(register, store, clock)

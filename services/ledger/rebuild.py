@@ -6,6 +6,7 @@ which nothing is reserved. The mark returns once the journal was replayed.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 LOCK = "ledger:rebuilding"
 # A rebuild that stopped without a word is taken over after so many seconds.
 LOCK_SECONDS = 30
+# With `appendfsync everysec` a crash loses a second or two; a slow disk may lose more.
+CRASH_SECONDS = 300.0
 
 
 class Rebuilt(Struct, frozen=True, kw_only=True):
@@ -37,6 +40,7 @@ class Keeper:
     def __init__(self, bus: Bus, store: Store, register: Register, book: Book) -> None:
         self._bus, self._store, self._register, self._book = bus, store, register, book
         self._task: asyncio.Task[None] | None = None
+        self._run = ""
 
     async def ensure(self, org: str) -> None:
         """Open a new tenant's book. Raises Unbooked while the whole book is being rebuilt."""
@@ -76,6 +80,15 @@ class Keeper:
             log.warning("the book was rebuilt from %d rows of the journal", done.rows)
         return done
 
+    async def watch(self) -> None:
+        """Notice that Redis was started again: after a crash it may lack its last moments,
+        which the journal has. Called every few seconds."""
+        info = await self._store.redis.info("server")
+        before, self._run = self._run, str(info["run_id"])
+        if before and before != self._run and await self._store.redis.exists(names.BOOK):
+            rows = await self._replay(time.time() - CRASH_SECONDS)
+            log.warning("redis was restarted; %d rows were missing and are booked", rows[0].rows)
+
     async def wipe(self) -> None:
         """Forget everything. The marks go first, so that nothing is reserved meanwhile."""
         redis = self._store.redis
@@ -104,10 +117,10 @@ class Keeper:
         except (*AWAY, Unavailable) as error:
             log.error("the book could not be rebuilt yet: %s", error)
 
-    async def _replay(self) -> tuple[Rebuilt, set[str]]:
+    async def _replay(self, since: float = 0.0) -> tuple[Rebuilt, set[str]]:
         rows = cost = 0
         orgs: set[str] = set()
-        async for batch in replay(self._bus, USED):
+        async for batch in replay(self._bus, USED, since):
             for row in batch:
                 outcome = await self._book.settle(row)
                 rows += outcome.news

@@ -14,11 +14,13 @@ import msgspec
 
 from libs.common.bus import Bus
 from libs.common.contracts.usage import USED, Usage
+from libs.common.errors import Unavailable
 from libs.common.outbox import Outbox
 from libs.common.telemetry import LEDGER_RECONCILED
 from services.ledger import names
 from services.ledger.book import Clock
 from services.ledger.forms import Call, Note
+from services.ledger.rebuild import Keeper
 from services.ledger.store import AWAY, Store
 
 log = logging.getLogger(__name__)
@@ -27,8 +29,11 @@ LEASE = 60
 
 
 class Sweeper:
-    def __init__(self, bus: Bus, store: Store, outbox: Outbox, clock: Clock) -> None:
-        self._bus, self._store, self._outbox, self._now = bus, store, outbox, clock
+    def __init__(
+        self, bus: Bus, store: Store, outbox: Outbox, keeper: Keeper, clock: Clock
+    ) -> None:
+        self._bus, self._store, self._outbox = bus, store, outbox
+        self._keeper, self._now = keeper, clock
 
     async def sweep(self) -> int:
         """Tell the journal of every expired reservation; returns how many."""
@@ -68,7 +73,8 @@ class Sweeper:
         while True:
             await asyncio.sleep(every)
             if self._bus.connected:
-                with contextlib.suppress(*AWAY):
+                with contextlib.suppress(*AWAY, Unavailable):
+                    await self._keeper.watch()
                     await self.sweep()
 
 

@@ -1,3 +1,4 @@
+import asyncio
 import time
 from pathlib import Path
 
@@ -171,6 +172,25 @@ async def test_a_wiped_store_is_rebuilt_before_anything_is_admitted(
     assert await outcome(ledger) in ("Unavailable", "BudgetExceeded")
     await until(refused)
     assert await ledger.spent() == (500, 0)
+
+
+async def test_what_a_crash_of_the_store_lost_is_booked_again(
+    tmp_path: Path, nats: Server, redis: Server, client: Client
+) -> None:
+    loaded = loaded_for(tmp_path / "data", nats, redis, MODELMUXER_LEDGER__SWEEP_EVERY="0.1")
+    log = redis.cwd / "appendonly.aof"
+    async with replica(loaded):
+        await client.budget(1000)
+        client.use("r1", 100, reservation="")
+        await client.settled(100)
+        await asyncio.sleep(0.2)
+        before = log.read_bytes()
+        client.use("r2", 30, reservation="")
+        await client.settled(130)
+        redis.kill()
+        log.write_bytes(before)
+        redis.start()
+        await client.settled(130)
 
 
 async def outcome(ledger: Client) -> str:

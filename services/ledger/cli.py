@@ -1,0 +1,112 @@
+"""`modelmuxer ledger rebuild|check`: the book and the journal, without a gateway."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from libs.common.bus import Bus
+from libs.common.journal import ensure_streams
+from libs.common.local import find_bus, find_redis
+from libs.common.money import usd
+from libs.common.settings import Settings
+from libs.common.settings.load import load
+from services.ledger.book import Book
+from services.ledger.checking import Checked, check
+from services.ledger.rebuild import Keeper, Rebuilt
+from services.ledger.register import open_register
+from services.ledger.store import AWAY, Store, away, open_store
+from services.ledger.windows import WINDOWS
+
+app = typer.Typer(help="Run the ledger (`modelmuxer ledger`), or look into it.")
+ConfigFile = Annotated[str | None, typer.Option("--config", help="The settings file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+@app.command()
+def rebuild(
+    wipe: Annotated[
+        bool, typer.Option(help="Forget the book first, as if Redis were new.")
+    ] = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Book every row of the journal that the book lacks, and every definition.
+
+    With --wipe the book is made from nothing; requests get 503 until it stands again.
+
+    Example: modelmuxer ledger rebuild --wipe
+    """
+    done = asyncio.run(_rebuild(load(config).settings, wipe))
+    if as_json:
+        return _say(msgspec.json.encode(done).decode())
+    _say(f"booked {done.rows} rows, ${usd(done.cost)}")
+
+
+@app.command("check")
+def check_book(as_json: AsJson = False, config: ConfigFile = None) -> None:
+    """Compare the book with the sums over the journal's rows; exit code 1 if they differ.
+
+    Example: modelmuxer ledger check
+    """
+    found = asyncio.run(_check(load(config).settings))
+    if as_json:
+        _say(msgspec.json.encode(found).decode())
+    else:
+        _show(found)
+    raise typer.Exit(1 if found.differences else 0)
+
+
+def _show(found: Checked) -> None:
+    _say(
+        f"{found.rows} rows, ${usd(found.cost)}, {found.reconciled} of them reconciled; "
+        f"{found.open} reservations open"
+    )
+    if not found.differences:
+        return _say("the book agrees with the journal in every scope and window")
+    table = Table("scope", "id", "window", "book", "journal")
+    for each in found.differences:
+        window = WINDOWS[each.window]
+        table.add_row(each.scope, each.scope_id, window, usd(each.booked), usd(each.rows))
+    Console().print(table)
+
+
+async def _rebuild(settings: Settings, wipe: bool) -> Rebuilt:
+    async with _stores(settings) as (bus, store), open_register(bus, store) as register:
+        keeper = Keeper(bus, store, register, Book(store, settings.ledger))
+        try:
+            if wipe:
+                await keeper.wipe()
+            return await keeper.rebuild()
+        except AWAY as error:
+            raise away(error) from error
+
+
+async def _check(settings: Settings) -> Checked:
+    async with _stores(settings) as (bus, store):
+        try:
+            return await check(bus, store, time.time)
+        except AWAY as error:
+            raise away(error) from error
+
+
+@asynccontextmanager
+async def _stores(settings: Settings) -> AsyncIterator[tuple[Bus, Store]]:
+    bus = await Bus.connect(find_bus(settings), "cli")
+    try:
+        await ensure_streams(bus, settings.journal)
+        async with open_store(find_redis(settings), 5.0) as store:
+            yield bus, store
+    finally:
+        await bus.close()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
