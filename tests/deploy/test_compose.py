@@ -1,0 +1,107 @@
+"""docker-compose.yml and the Dockerfile, as far as they can be read without an engine."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SERVICES = {"gateway", "router", "pii", "ledger", "analytics"}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def compose() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
+
+
+def environment(name: str) -> dict[str, str]:
+    return dict(compose()["services"][name]["environment"])
+
+
+def test_the_gateways_container_has_the_name_the_guide_uses() -> None:
+    assert compose()["services"]["gateway"]["container_name"] == "modelmuxer-app"
+
+
+def test_only_the_gateway_has_a_fixed_name_so_that_the_others_scale() -> None:
+    named = {n for n, service in compose()["services"].items() if "container_name" in service}
+    assert named == {"gateway"}
+
+
+def test_what_stands_in_the_env_file_reaches_the_gateway() -> None:
+    passed = environment("gateway")
+    for name in ("API_KEYS", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"):
+        assert f"${{{name}" in passed[name]
+    assert "${MODELMUXER_DEBUG" in passed["MODELMUXER_DEBUG"]
+
+
+def test_only_the_gateway_gets_provider_keys() -> None:
+    for name in SERVICES - {"gateway"}:
+        assert not [key for key in environment(name) if key.endswith("_API_KEY")]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_runs_with_the_least_rights(name: str) -> None:
+    service = compose()["services"][name]
+    assert service["read_only"] and service["user"] == "65532:65532"
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+
+
+def test_everything_but_the_migration_has_a_health_check() -> None:
+    without = {
+        name
+        for name, service in compose()["services"].items()
+        if "test" not in service.get("healthcheck", {})
+    }
+    assert without == {"migrate"}
+
+
+def test_ports_are_open_to_this_machine_only() -> None:
+    published = [p for s in compose()["services"].values() for p in s.get("ports", [])]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_docker_waits_for_the_longest_answer() -> None:
+    grace = compose()["services"]["gateway"]["stop_grace_period"]
+    assert int(grace.removesuffix("s")) >= 660
+
+
+def test_images_are_pinned() -> None:
+    stores = [s["image"] for s in compose()["services"].values() if "build" not in s]
+    assert all(re.search(r":v?\d+\.\d+", image) for image in stores)
+
+
+def test_what_is_mounted_exists() -> None:
+    mounts = [v for s in compose()["services"].values() for v in s.get("volumes", [])]
+    for source in (m.split(":")[0] for m in mounts if m.startswith("./")):
+        assert (ROOT / source).exists(), source
+
+
+def test_each_image_installs_the_lock_of_its_service_with_hashes() -> None:
+    assert "--require-hashes" in DOCKERFILE
+    for name in SERVICES:
+        assert compose()["services"][name]["build"]["args"] == {"SERVICE": name}
+        lock = (ROOT / f"requirements-{name}.lock").read_text()
+        pins = re.findall(r"^[a-z0-9._-]+==[^\n]+ \\\n    --hash=sha256:", lock, re.M)
+        assert len(pins) == len(re.findall(r"^[a-z0-9._-]+==", lock, re.M))
+
+
+def test_only_the_pii_image_carries_presidio() -> None:
+    locks = {name: (ROOT / f"requirements-{name}.lock").read_text() for name in SERVICES}
+    assert {name for name, lock in locks.items() if "presidio" in lock} == {"pii"}
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    assert re.search(r"^USER 65532:65532$", DOCKERFILE, re.M)
+
+
+def test_nats_takes_messages_as_large_as_the_contracts_promise() -> None:
+    from libs.common.contracts.base import MAX_PAYLOAD
+
+    for file in ("nats.conf", "compose.conf"):
+        text = (ROOT / "deploy/k8s/base/nats" / file).read_text()
+        size = re.search(r"max_payload: (\d+)MB", text)
+        assert size and int(size[1]) * 1024 * 1024 == MAX_PAYLOAD
