@@ -4,6 +4,7 @@
 registry) is reported with the reason.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -77,11 +78,9 @@ class Client:
 
     def _library_version(self) -> str:
         if self.kind == "npm":
-            name = self.package.rpartition("@")[0]
-            argv = ["node", "-p", f"require('{name}/package.json').version"]
-        else:
-            code = "import importlib.metadata as m; print(m.version('anthropic'))"
-            argv = [str(self.path), "-c", code]
+            package = self.folder / "node_modules" / self.package.rpartition("@")[0]
+            return str(json.loads((package / "package.json").read_text())["version"])
+        argv = [str(self.path), "-c", "import anthropic; print(anthropic.__version__)"]
         done = subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, timeout=60)
         return _last(done.stdout)
 
