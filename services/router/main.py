@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 from msgspec.structs import replace
 
 from libs.common.bus import Bus
@@ -79,7 +80,8 @@ class Router:
     def __init__(self, bus: Bus, outbox: Outbox, rules: Rules, sessions: Sessions) -> None:
         self._bus, self._outbox, self._rules, self._sessions = bus, outbox, rules, sessions
         self._fleet, self._health = Fleet(), Health()
-        self._decisions: OrderedDict[str, Decision] = OrderedDict()
+        # As bytes: ten thousand live objects would make every full collection a pause.
+        self._decisions: OrderedDict[str, bytes] = OrderedDict()
 
     def use(self, rules: Rules) -> None:
         """From the next request on."""
@@ -105,7 +107,7 @@ class Router:
         await self._sessions.seen(signature, time.time())
 
     async def _decided(self, decision: Decision) -> None:
-        self._decisions[decision.decision_id] = decision
+        self._decisions[decision.decision_id] = msgspec.json.encode(decision)
         if len(self._decisions) > KEPT_DECISIONS:
             self._decisions.popitem(last=False)
 
@@ -168,7 +170,8 @@ class Router:
         self._outbox.put(DECIDED, decision, plan.decision_id)
 
     async def _get_decision(self, asked: GetDecision) -> Decision:
-        decision = self._decisions.get(asked.decision_id)
+        kept = self._decisions.get(asked.decision_id)
+        decision = msgspec.json.decode(kept, type=Decision) if kept else None
         if decision is None or not _may_see(asked, decision):
             raise NotFound(
                 f"decision: {asked.decision_id[:60]!r} is not known; the router keeps the last "

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -154,7 +155,7 @@ def load_scorer(path: Path) -> Scorer:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             about = msgspec.json.decode(arrays["about"].tobytes(), type=About)
             rarity, weights = arrays["rarity"].astype(np.float32), arrays["weights"]
-    except (OSError, ValueError, KeyError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, msgspec.MsgspecError) as error:
         raise ConfigError(
             f"routing.scorer: {path} is no scorer file ({type(error).__name__}); "
             "write one with `modelmuxer router train`"

@@ -46,8 +46,14 @@ def view(fleet: Sequence[Deployment] = ANTHROPIC, **settings: Any) -> View:
 
 
 def request(text: str = "", model: str = "claude-opus-5-5", **features: Any) -> Features:
-    base = {"max_tokens": 1000, "input_tokens": 60, "messages": 1, "user_turns": 1}
-    return Features(model=model, user_text=text, user_chars=len(text), **{**base, **features})
+    base = {
+        "user_chars": len(text),
+        "max_tokens": 1000,
+        "input_tokens": 60,
+        "messages": 1,
+        "user_turns": 1,
+    }
+    return Features(model=model, user_text=text, **{**base, **features})
 
 
 def route(features: Features, **fields: Any) -> Route:
