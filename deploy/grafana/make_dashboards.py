@@ -18,7 +18,7 @@ ROWS = "usage AS u FINAL WHERE $__timeFilter(at)"
 ANSWERED = f"{ROWS} AND outcome = 'ok'"
 USD = 1_000_000
 
-# title, kind, unit, SQL. Kinds: stat, timeseries, bars, table, pie.
+# title, kind, unit, SQL (or PromQL). Kinds: see SHAPES.
 OVERVIEW = [
     ("Spend", "stat", "currencyUSD", f"SELECT sum(u.cost) / {USD} AS spend FROM {HOURS}"),
     (
@@ -217,7 +217,7 @@ ROUTER = [
     ),
     (
         "How sure the router was",
-        "bars",
+        "columns",
         "short",
         """SELECT toString(floor(confidence * 10) / 10) AS confidence, count() AS decisions
         FROM decisions FINAL WHERE $__timeFilter(at) GROUP BY confidence ORDER BY confidence""",
@@ -297,6 +297,7 @@ SHAPES = {
     "stat": ("stat", 4, 4),
     "timeseries": ("timeseries", 12, 8),
     "bars": ("timeseries", 12, 8),
+    "columns": ("barchart", 12, 8),
     "table": ("table", 12, 9),
     "pie": ("piechart", 12, 8),
 }

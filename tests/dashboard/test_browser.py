@@ -110,6 +110,7 @@ async def test_a_key_is_created_shown_once_and_works(place: Stack) -> None:
         await log_in(page)
         await page.locator("#key-name").fill("editor")
         await page.get_by_role("button", name="Create key").click()
+        await page.locator("#secret-text").wait_for()
         secret = await page.locator("#secret-text").inner_text()
         async with place.http(**{"x-api-key": secret}) as http:
             assert (await http.get("/v1/models")).status_code == 200
@@ -150,6 +151,7 @@ async def test_the_page_is_fit_for_all(place: Stack) -> None:
 
 async def test_the_page_fits_a_telephone_and_a_keyboard(place: Stack) -> None:
     async with browsing(place, viewport={"width": 360, "height": 740}) as page:
+        await page.locator("#key:focus").wait_for()
         await page.keyboard.type(KEYS["admin"])
         await page.keyboard.press("Enter")
         await page.get_by_role("heading", name="Today").wait_for()

@@ -51,11 +51,14 @@ function chart(id, points, label, color, bars) {
   const [line, text, grid] = [color, "--soft", "--line"].map((name) => css.getPropertyValue(name).trim());
   const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid } };
   const days = points.map(([day]) => Date.parse(`${day}T00:00:00Z`) / 1000);
+  // Days are drawn at their date's midnight in UTC, wherever whoever looks is.
+  const shift = new Date().getTimezoneOffset() * 60;
+  const [from, to] = [last.costs.from, last.costs.to].map((time) => Date.parse(time) / 1000 - shift);
   const half = 43200;
   const options = {
     width: Math.max(place.clientWidth, 240), height: 220,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-    scales: { x: { range: (_, from, to) => (from === null ? [0, 1] : [from - half, to + half]) } },
+    scales: { x: { range: () => [from - half, to - half] } },
     axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => `$${Number(tick.toFixed(6))}`) }],
     series: [
       { label: "Day", value: (_, seconds) => (seconds ? new Date(seconds * 1000).toISOString().slice(0, 10) : "–") },
