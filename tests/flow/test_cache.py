@@ -83,7 +83,7 @@ async def test_another_tenant_gets_nothing_of_it(mux: Stack, provider: Provider)
 async def test_identical_requests_at_once_ask_the_provider_once(
     mux: Stack, provider: Provider
 ) -> None:
-    provider.always = say("once", first=0.3)
+    provider.always = say("once", first=0.3, deltas=1)
     answers = await asyncio.gather(*(post(mux, streamed("all together")) for _ in range(8)))
     assert all("once" in answer.text for answer in answers)
     assert len(provider.bill.lines) == 1

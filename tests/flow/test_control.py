@@ -88,7 +88,7 @@ async def test_a_paused_team_is_stopped_in_mid_stream(mux: Stack, provider: Prov
 async def test_a_silent_provider_is_bridged_by_our_own_pings(
     mux: Stack, provider: Provider
 ) -> None:
-    provider.script(say("at last", first=1.2))
+    provider.script(say("at last", first=1.2, deltas=1))
     async with mux.http() as http:
         answer = await http.post("/v1/messages", json=streamed())
     assert answer.text.count("event: ping") >= 2 and answer.text.startswith("event: ping")
