@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from deploy.grafana import make_dashboards
+from libs.common.contracts.identity import Principal
 from services.analytics.store import Store
 from services.analytics.writer import Writer
 from tests.analytics.conftest import BOB, alert, decision, usage
