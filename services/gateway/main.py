@@ -27,6 +27,7 @@ from services.gateway.dashboard.session import Sessions
 from services.gateway.deployments import Deployments
 from services.gateway.kit import FirstTokens, Kit, Origins
 from services.gateway.masking import SpanCache
+from services.gateway.protocol import bounded
 from services.gateway.simulator import Simulator
 from services.gateway.upstream import open_upstreams
 from services.gateway.vault import open_vault
@@ -143,7 +144,7 @@ def _config(kit: Kit, settings: Settings) -> uvicorn.Config:
         make_app(kit),
         host=gateway.host,
         port=gateway.port,
-        http="httptools",
+        http=bounded(gateway.timeouts.head),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -13,6 +13,7 @@ class TimeoutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     first_token: float = 120.0
     idle: float = 90.0
     total: float = 660.0
+    head: float = 20.0
     body: float = 60.0
     route: float = 1.0
     scan: float = 10.0

@@ -1,0 +1,57 @@
+"""The HTTP edge below ASGI: heads that are too large, too slow or no HTTP at all."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, str]:
+    return {"more": "[gateway.timeouts]\nhead = 0.5"}
+
+
+async def sent(mux: Stack, *pieces: bytes, seconds: float = 5.0) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", mux.port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        return await asyncio.wait_for(reader.read(), seconds)
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+def error(answer: bytes) -> dict[str, object]:
+    shape: dict[str, object] = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    return shape
+
+
+async def test_what_is_no_http_is_refused_in_shape(mux: Stack) -> None:
+    answer = await sent(mux, b"\x16\x03\x01 hello\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400") and b"nosniff" in answer
+    assert error(answer)["type"] == "invalid_request_error"
+
+
+async def test_a_head_without_an_end_is_cut_off(mux: Stack) -> None:
+    lines = b"x-filler: " + b"y" * 4000 + b"\r\n"
+    answer = await sent(mux, b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\n", *[lines] * 40)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431")
+
+
+async def test_a_slow_head_ends_its_connection(mux: Stack) -> None:
+    answer = await sent(mux, b"POST /v1/messages HTTP/1.1\r\nhost: loc")
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+async def test_a_kept_connection_answers_again_and_again(mux: Stack) -> None:
+    ask = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    last = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    answer = await sent(mux, ask, ask, last)
+    assert answer.count(b"HTTP/1.1 200") == 3
