@@ -45,6 +45,17 @@ OUTBOX_WAITING = Gauge("modelmuxer_outbox_waiting", "Events not yet acknowledged
 OUTBOX_SPOOLED = Gauge("modelmuxer_outbox_spooled_bytes", "Bytes of events spooled to disk")
 PII_OPEN = Counter("modelmuxer_pii_open_total", "Texts sent unscanned while pii was away")
 PII_FINDINGS = Counter("modelmuxer_pii_findings_total", "Masked values by type", ("type",))
+ROUTER_SECONDS = Histogram("modelmuxer_router_seconds", "Seconds per decision", buckets=HOPS)
+ROUTER_DECISIONS = Counter(
+    "modelmuxer_router_decisions_total",
+    "Decisions by kind of work and tier of the first candidate",
+    ("label", "tier"),
+)
+ROUTER_MOVES = Counter("modelmuxer_router_moves_total", "Sessions moved to another model")
+ROUTER_RELOADS = Counter(
+    "modelmuxer_router_reloads_total", "Edits of the routing rules by result", ("result",)
+)
+ROUTER_SHUT = Gauge("modelmuxer_router_shut", "Deployment models whose circuit is open")
 LEDGER_RESERVATIONS = Counter(
     "modelmuxer_ledger_reservations_total",
     "Answers to a reservation: reserved, downgraded, clamped, or the code of the refusal",

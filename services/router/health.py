@@ -109,6 +109,10 @@ class Health:
                 return why
         return ""
 
+    def shut(self, now: float) -> int:
+        """How many circuits are open."""
+        return sum(bool(circuit.why_shut(now)) for circuit in self._circuits.values())
+
     def hear(self, usage: Usage, now: float) -> None:
         """Take one attempt in. What says nothing of the provider's health is left out."""
         if usage.door == "count_tokens" or not usage.deployment:

@@ -31,6 +31,7 @@ from libs.common.contracts.usage import USED, Usage
 from libs.common.errors import NotFound
 from libs.common.outbox import Outbox
 from libs.common.settings.load import Loaded
+from libs.common.telemetry import ROUTER_DECISIONS, ROUTER_MOVES, ROUTER_SECONDS, ROUTER_SHUT
 from services.router.decide import Choice, decide
 from services.router.fleet import Fleet
 from services.router.health import Health
@@ -100,7 +101,9 @@ class Router:
         self._fleet.hear(announcement, time.time())
 
     async def _used(self, usage: Usage) -> None:
-        self._health.hear(usage, time.time())
+        now = time.time()
+        self._health.hear(usage, now)
+        ROUTER_SHUT.set(self._health.shut(now))
         await self._sessions.served(usage)
 
     async def _signed(self, signature: SignatureSeen) -> None:
@@ -112,6 +115,10 @@ class Router:
             self._decisions.popitem(last=False)
 
     async def _route(self, route: Route) -> Plan:
+        with ROUTER_SECONDS.time():
+            return await self._plan(route)
+
+    async def _plan(self, route: Route) -> Plan:
         now = time.time()
         if not self._fleet.live:
             await self._fleet.ask(self._bus, now)
@@ -122,7 +129,13 @@ class Router:
             self._health.circuit(first.deployment, first.model).chosen(now)
             await self._sessions.settle(route, choice, now)
             self._tell(route, choice.plan, now, extra)
+            ROUTER_DECISIONS.labels(choice.plan.label, self._tier(first.model)).inc()
+            ROUTER_MOVES.inc(choice.plan.moved)
         return choice.plan
+
+    def _tier(self, model: str) -> str:
+        facts = self._rules.catalogue.facts(model)
+        return facts.tier if facts else "unknown"
 
     def _choose(self, route: Route, now: float, extra: dict[str, str]) -> Choice:
         """Decide, with the scorer this key is served by; note what the other one says."""

@@ -10,6 +10,7 @@ import msgspec
 from libs.common.catalogue import TIERS, Catalogue
 from libs.common.prices import PriceTable
 from libs.common.settings.load import DEFAULT_FILE, ConfigError, Loaded, load
+from libs.common.telemetry import ROUTER_RELOADS
 from services.router.scorer import SHIPPED, Scorer, load_scorer
 from services.router.view import Rules
 
@@ -101,9 +102,11 @@ class Reloader:
             self._use(build(loaded))
         except ConfigError as error:
             log.error("the routing rules stay as they were: %s", error)
+            ROUTER_RELOADS.labels("kept").inc()
             return
         self._loaded = loaded
         self._seen = self._stamp()
+        ROUTER_RELOADS.labels("used").inc()
         log.info("new routing rules are in use")
 
     def _file(self) -> str | None:
