@@ -13,10 +13,11 @@ from services.pii.rules.hit import Hit, Text
 
 # What may stand between a name and its value, by the syntaxes that have one.
 ASSIGNS = re.compile(
-    r"""\\?["'`\])]{0,3}                                    # the end of a quoted or indexed name
+    r"""\\?["'`\])*]{0,4}                                   # the end of a quoted or indexed name
     (?:
       \s?:\s?[A-Za-z_][\w\[\], .|?]{0,40}=\s{0,4}(?=["'])    # a typed declaration
-    | \s{0,12}(?:=>|:=|\?=|={1,2}|:)\s{0,12}                # assignment, mapping
+    | \s{0,12}(?:=>|:=|\?=|={1,2}|:\*{0,2}|->)\s{0,12}       # assignment, mapping
+    | \s{0,12}\|\s{0,12}                                    # a table
     | \s{0,4},\s{0,4}(?=\\?["'])                            # two arguments
     | \((?=["'`])                                           # one argument
     | >(?=[^<>\s]{6,300}</)                                 # an XML element
@@ -53,6 +54,10 @@ COMMANDS = tuple(
         ("login ", r"\S{1,80}\s+password\s+(\S{6,128})"),
     )
 )
+
+
+# What may stand on a line before a name whose value is the rest of the line.
+LINE_START = re.compile(r"[\w \t.\-\[\]#;:]*\Z")
 
 
 class Value(NamedTuple):
@@ -121,14 +126,23 @@ def _read(text: Text, name: names.Name, at: int) -> Value | None:
     if bare is None:
         return None
     env = _is_env_line(text, name)
-    return Value(at, at + len(_trimmed(text, bare, env)), False, env)
+    value = bare[0] if env else _trimmed(text, bare, _is_whole_line(text, name, bare.end()))
+    return Value(at, at + len(value), False, env)
 
 
-def _trimmed(text: Text, bare: "re.Match[str]", env: bool) -> str:
+def _is_whole_line(text: Text, name: names.Name, end: int) -> bool:
+    """`name = value` alone on a line, as in settings; then a comma may be part of the value."""
+    if text.text[end : end + 1] not in ("", "\n", "\r"):
+        return False
+    start = text.text.rfind("\n", max(0, name.start - 60), name.start) + 1
+    return LINE_START.match(text.text[max(start, name.start - 60) : name.start]) is not None
+
+
+def _trimmed(text: Text, bare: "re.Match[str]", whole_line: bool) -> str:
     """A bare value without the punctuation of what it stands in."""
     value = bare[0]
-    if env:
-        return value
+    if whole_line:
+        return value.rstrip(",;")
     for stop in (",", ";", "&", "|"):
         head = value.split(stop)[0]
         value = head if len(head) >= 6 else value

@@ -6,6 +6,7 @@ A token run of some length is looked up by its first characters; the vendor's ow
 import re
 from collections.abc import Iterator
 
+from services.pii.rules import shape
 from services.pii.rules.dummies import is_filler
 from services.pii.rules.hit import Hit, Text
 from services.pii.rules.vendors import VENDORS
@@ -26,6 +27,15 @@ def _table() -> dict[str, list[tuple[str, "re.Pattern[str]"]]]:
 TABLE = _table()
 
 
+# A key of a vendor we do not know, in the common form: names, one of which says what it is, then
+# random characters.
+UNKNOWN = re.compile(
+    r"(?:[a-z][a-z0-9]{0,11}[_-]){0,2}"
+    r"(?:live|test|prod|pat|sk|rk|ak|key|secret|token|api|apikey|svc|admin|access|auth|priv|private)"
+    r"[_-](?:[a-z0-9]{1,8}[_-])?([A-Za-z0-9]{20,200})(?![A-Za-z0-9])"
+)
+
+
 def find(text: Text) -> Iterator[Hit]:
     for run in RUN.finditer(text.text):
         start = run.start()
@@ -42,4 +52,12 @@ def _vendor_key(text: str, start: int) -> Hit | None:
             match = pattern.match(text, start)
             if match and not is_filler(match[0]):
                 return Hit(start, match.end(), "SECRET", 1.0, f"the key format of {vendor}")
+    match = UNKNOWN.match(text, start)
+    if match and _is_key(match[1]):
+        return Hit(start, match.end(), "SECRET", 0.8, "the common form of keys")
     return None
+
+
+def _is_key(tail: str) -> bool:
+    """All three kinds of characters, and random: hexadecimal tails are mostly ids."""
+    return len(shape.kinds(tail)) == 3 and shape.is_random(tail) and not is_filler(tail)
