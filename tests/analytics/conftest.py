@@ -167,13 +167,13 @@ async def until(check: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> 
         await asyncio.sleep(0.05)
 
 
-async def booked(bus: Bus, attempts: int, who: Principal = ADMIN) -> None:
+async def booked(bus: Bus, attempts: int, who: Principal = ADMIN, seconds: float = 10.0) -> None:
     """Wait until so many attempts are in the reports."""
 
     async def there() -> bool:
         return bool((await report(bus, "costs", who))["attempts"] >= attempts)
 
-    await until(there)
+    await until(there, seconds)
 
 
 @pytest.fixture
