@@ -291,7 +291,9 @@ def _placed(
 ) -> dict[str, Any]:
     port = free_port()
     file = folder / "modelmuxer.toml"
-    texts = {"top": "", "gateway": "", "more": ""} | config
+    # `{stand_in}` in a test's own settings is the stand-in's root.
+    own = {name: text.replace("{stand_in}", provider.url) for name, text in config.items()}
+    texts = {"top": "", "gateway": "", "more": ""} | own
     file.write_text(
         CONFIG.format(
             data=folder / "data",

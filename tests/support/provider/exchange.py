@@ -1,5 +1,6 @@
 """One request at the stand-in, and the answers every dialect of it shares."""
 
+import asyncio
 import gzip
 import json
 import time
@@ -7,8 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.provider.bill import Used
 from tests.support.provider.calls import Call
 from tests.support.provider.scene import Scene
+from tests.support.provider.state import Provider
 from tests.support.provider.strict import Refused
 
 Json = dict[str, Any]
@@ -93,3 +96,70 @@ def scripted_error(exchange: Exchange, scene: Scene) -> web.Response:
     text = scene.message or f"The stand-in was told to answer {scene.status}."
     refused = Refused(scene.status, text, scene.error_type, scene.details)
     return refusal(exchange, refused, scene.headers)
+
+
+def pieces(text: str, count: int) -> list[str]:
+    step = max(1, -(-len(text) // max(1, count)))
+    return [text[at : at + step] for at in range(0, len(text), step)]
+
+
+def foreign_plain(exchange: Exchange, body: Json) -> web.Response:
+    """A JSON answer of another provider."""
+    exchange.call.sent = json.dumps(body, ensure_ascii=False).encode()
+    headers = {"content-type": "application/json", "x-request-id": exchange.call.request_id}
+    return web.Response(body=exchange.call.sent, headers=headers)
+
+
+def foreign_error(
+    exchange: Exchange, status: int, message: str, scene: Scene | None = None
+) -> web.Response:
+    """An error as OpenAI, Mistral and Gemini put it (each reads what it knows)."""
+    if scene and (scene.html or scene.empty):
+        return scripted_error(exchange, scene)
+    text = message or f"The stand-in was told to answer {status}."
+    kind = {429: "rate_limit_exceeded", 401: "invalid_api_key"}.get(status, "invalid_request_error")
+    error = {"message": text, "type": kind, "code": kind, "param": None, "status": "FAILED"}
+    answer = foreign_plain(exchange, {"error": error})
+    answer.set_status(status)
+    answer.headers.update(scene.headers if scene else {})
+    return answer
+
+
+async def streamed(
+    provider: Provider,
+    exchange: Exchange,
+    scene: Scene,
+    events: list[tuple[bytes, bool]],
+    used: Used,
+) -> web.StreamResponse:
+    """Events with whether they are content; faults and cuts as the scene wants them."""
+    response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+    response.enable_chunked_encoding()
+    await response.prepare(exchange.request)
+    exchange.call.status = 200
+    seen, complete = 0, False
+    try:
+        for data, content in events:
+            if content and scene.fault and seen == scene.at:
+                if scene.fault == "hang":
+                    await asyncio.sleep(3600)
+                if scene.fault == "drop":
+                    await asyncio.sleep(0.02)
+                    exchange.break_off()
+                exchange.call.end("broken")
+                return response
+            seen += content
+            step = scene.cut or len(data)
+            for at in range(0, len(data), step):
+                exchange.call.sent += data[at : at + step]
+                await response.write(data[at : at + step])
+                await asyncio.sleep(0)
+            await asyncio.sleep(scene.delay)
+        complete = True
+    finally:
+        body = exchange.body
+        model = body.get("model") or exchange.call.path.rpartition("/")[2].partition(":")[0]
+        named = {"model": scene.model or model, "id": exchange.call.request_id}
+        provider.charge(exchange.call, named, used, complete)
+    await response.write_eof()
+    return response

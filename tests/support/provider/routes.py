@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from tests.support.provider import messages
+from tests.support.provider import chat, gemini, messages, responses
 from tests.support.provider.exchange import Exchange
 from tests.support.provider.state import Provider
 from tests.support.provider.strict import Refused
@@ -25,6 +25,10 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", r"/v1/messages", messages.create),
     ("POST", r"/v1/messages/count_tokens", messages.count),
     ("GET", r"/v1/models(/[^/]+)?", messages.models),
+    ("POST", r"/openai/v1/chat/completions", chat.openai),
+    ("POST", r"/openai/v1/responses", responses.create),
+    ("POST", r"/mistral/v1/chat/completions", chat.mistral),
+    ("POST", r"/v1beta/models/[^/:]+:(stream)?[gG]enerateContent", gemini.generate),
     ("GET", r"/", _root),
     ("HEAD", r"/", _root),
 )

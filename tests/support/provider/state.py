@@ -45,7 +45,7 @@ class Provider:
     @property
     def messages(self) -> list[Call]:
         """The calls that asked for an answer (not the counting, listing or probing ones)."""
-        return [c for c in self.calls if c.method == "POST" and c.path in MESSAGE_PATHS]
+        return [c for c in self.calls if c.method == "POST" and _is_message(c.path)]
 
     @property
     def last(self) -> Call:
@@ -94,3 +94,7 @@ class Provider:
             complete=complete,
         )
         self.bill.add(line)
+
+
+def _is_message(path: str) -> bool:
+    return path in MESSAGE_PATHS or path.endswith("enerateContent")
