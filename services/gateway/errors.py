@@ -103,9 +103,10 @@ def body_of(error: MuxError, request_id: str) -> dict[str, Any]:
 
 
 def headers_of(error: MuxError) -> Headers:
-    """Retry advice, and the ledger's own rate-limit headers."""
+    """Retry advice, where to read on, and the ledger's own rate-limit headers."""
     status, _, retry = status_of(error)
-    headers: Headers = []
+    anchor = str(status) if isinstance(error, HttpFault) else error.code
+    headers: Headers = [(b"x-modelmuxer-docs", f"{DOCS}#{anchor}".encode())]
     extra = error.data.get("headers")
     extra = extra if isinstance(extra, dict) else {}
     if not retry:
