@@ -1,7 +1,8 @@
 """A strict stand-in for OpenAI (Chat, Responses), Gemini and Mistral on one port.
 
-It refuses what their APIs refuse, by our reading of their documents; it calls the first tool it
-is offered, and answers in words once it has the result. `seen` keeps every body it took.
+It refuses what their APIs refuse, by our reading of their documents. It calls the tools of
+`steps`, one a turn (without steps: the first tool it is offered, once), then answers in words.
+`seen` keeps every body it took, `refused` why it refused any.
 """
 
 import json
@@ -108,8 +109,13 @@ def check_schema(schema: Json) -> None:
 
 class StandIn:
     def __init__(self) -> None:
-        self.seen: list[Json] = []
         self.url = ""
+        self.reset()
+
+    def reset(self, *steps: tuple[str, Json]) -> None:
+        self.seen: list[Json] = []
+        self.refused: list[str] = []
+        self.steps = steps
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -119,24 +125,36 @@ class StandIn:
         app.router.add_post(r"/v1beta/models/{model:[^:]+}:{method}", self._gemini)
         return app
 
+    def _call(self, done: int, offered: list[str]) -> tuple[str, str, str] | None:
+        """(id, name, arguments) of the next tool call, once `done` results are in."""
+        steps = self.steps or tuple((name, INPUT) for name in offered[:1])
+        if done >= len(steps) or steps[done][0] not in offered:
+            return None
+        name, given = steps[done]
+        return f"{done:09}", name, json.dumps(given)
+
+    def _refuse(self, error: Refused) -> web.Response:
+        self.refused.append(str(error))
+        told = {"code": 400, "message": str(error), "status": "INVALID_ARGUMENT"}
+        return web.json_response({"error": told}, status=400)
+
     async def _chat(self, request: web.Request, mistral: bool = False) -> web.StreamResponse:
         body = await self._take(request)
         try:
             check_chat(body, MISTRAL if mistral else CHAT, mistral)
         except Refused as error:
-            return web.json_response({"error": {"message": str(error)}}, status=400)
-        done = any(message["role"] == "tool" for message in body["messages"])
-        tools = [] if done else body.get("tools") or []
-        name = tools[0]["function"]["name"] if tools else ""
-        id = "abcDEF123" if mistral else "call_0123456789abcdef"
-        call = {"id": id, "type": "function", "index": 0}
-        call["function"] = {"name": name, "arguments": json.dumps(INPUT)}
-        said: Json = {"role": "assistant", "content": None if name else WORDS}
-        if name:
-            said["tool_calls"] = [call]
+            return self._refuse(error)
+        done = sum(message["role"] == "tool" for message in body["messages"])
+        call = self._call(done, [tool["function"]["name"] for tool in body.get("tools") or []])
+        said: Json = {"role": "assistant", "content": None if call else WORDS}
+        if call:
+            function = {"name": call[1], "arguments": call[2]}
+            said["tool_calls"] = [
+                {"id": call[0], "type": "function", "index": 0, "function": function}
+            ]
         usage = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
         base = {"id": "chatcmpl-standin01", "created": 1, "model": body["model"]}
-        finish = "tool_calls" if name else "stop"
+        finish = "tool_calls" if call else "stop"
         if not body.get("stream"):
             choice = {"index": 0, "message": said, "finish_reason": finish}
             return web.json_response({**base, "choices": [choice], "usage": usage})
@@ -151,22 +169,22 @@ class StandIn:
         try:
             check_responses(body)
         except Refused as error:
-            return web.json_response({"error": {"message": str(error)}}, status=400)
-        done = any(item.get("type") == "function_call_output" for item in body["input"])
-        tools = [] if done else body.get("tools") or []
+            return self._refuse(error)
+        done = sum(item.get("type") == "function_call_output" for item in body["input"])
+        call = self._call(done, [tool["name"] for tool in body.get("tools") or []])
         part = {"type": "output_text", "text": WORDS, "annotations": []}
         items: list[Json] = [
             {"id": "msg_1", "type": "message", "role": "assistant", "content": [part]}
         ]
-        if tools:
+        if call:
             sealed = {
                 "id": "rs_1",
                 "type": "reasoning",
                 "summary": [],
                 "encrypted_content": "gAAA-sealed",
             }
-            call = {"id": "fc_1", "type": "function_call", "call_id": "call_0123456789abcdef"}
-            items = [sealed, {**call, "name": tools[0]["name"], "arguments": json.dumps(INPUT)}]
+            made = {"id": "fc_1", "type": "function_call", "call_id": f"call_{call[0]}"}
+            items = [sealed, {**made, "name": call[1], "arguments": call[2]}]
         usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
         whole = {"id": "resp_standin01", "object": "response", "status": "completed"}
         whole |= {"model": body["model"], "output": items, "usage": usage}
@@ -190,14 +208,14 @@ class StandIn:
         try:
             check_gemini(body)
         except Refused as error:
-            told = {"code": 400, "message": str(error), "status": "INVALID_ARGUMENT"}
-            return web.json_response({"error": told}, status=400)
+            return self._refuse(error)
         parts = [part for content in body["contents"] for part in content["parts"]]
-        tools = [] if any("functionResponse" in part for part in parts) else body.get("tools") or []
+        done = sum("functionResponse" in part for part in parts)
+        tools = [f["name"] for t in body.get("tools") or [] for f in t["functionDeclarations"]]
         said: Json = {"text": WORDS}
-        if tools:
-            name = tools[0]["functionDeclarations"][0]["name"]
-            said = {"functionCall": {"name": name, "args": INPUT}, "thoughtSignature": "c2lnbmVk"}
+        if call := self._call(done, tools):
+            function = {"name": call[1], "args": json.loads(call[2])}
+            said = {"functionCall": function, "thoughtSignature": "c2lnbmVk"}
         candidate = {"content": {"role": "model", "parts": [said]}, "finishReason": "STOP"}
         usage = {"promptTokenCount": 20, "candidatesTokenCount": 5, "totalTokenCount": 25}
         answer = {"candidates": [candidate], "usageMetadata": usage, "responseId": "gStandIn01"}
