@@ -23,6 +23,7 @@ IMAGE_TOKENS = 1_600
 DOCUMENT_TOKENS = 3_000
 OVERHEAD_TOKENS = 64
 REMINDER = "<system-reminder>"
+SAMPLING = ("temperature", "top_p", "top_k")
 BASE64_FIELD = re.compile(rb'"data"\s*:\s*"[A-Za-z0-9+/=_-]{64,}"')
 
 
@@ -44,6 +45,7 @@ class Block(Struct):
 class Tool(Struct):
     type: Any = ""
     name: Any = ""
+    max_uses: Any = 0
 
 
 class ThinkingField(Struct):
@@ -84,6 +86,7 @@ class Seen(Struct):
     plan_mode: bool = False
     last_is_tool_result: bool = False
     last_tool_error: bool = False
+    prefill: bool = False
 
 
 def features_of(
@@ -133,6 +136,9 @@ def features_of(
         service_tier=_plain(fields, "service_tier"),
         betas=tuple(betas),
         version=headers.get("version", ""),
+        prefill=seen.prefill,
+        sampling=any(name in fields for name in SAMPLING),
+        server_tool_uses=sum(_most_uses(tool) for tool in tools),
     )
 
 
@@ -161,6 +167,7 @@ def _walk(fields: Fields) -> Seen:
             last = message
     if last is not None and last.role == "user":
         _read_last(last, seen)
+    seen.prefill = last is not None and last.role == "assistant"
     return seen
 
 
@@ -263,6 +270,12 @@ def _server_tool(tool: Tool) -> str:
     kind = tool.type if isinstance(tool.type, str) else ""
     client_side = ("", "custom", "bash_", "text_editor_", "computer_", "memory_")
     return "" if kind in client_side[:2] or kind.startswith(client_side[2:]) else kind
+
+
+def _most_uses(tool: Tool) -> int:
+    """How often a server tool may be called; 0 where it says nothing."""
+    uses = tool.max_uses
+    return uses if _server_tool(tool) and isinstance(uses, int) and 0 < uses < 10**6 else 0
 
 
 def _thinking(fields: Fields) -> tuple[Thinking, int]:

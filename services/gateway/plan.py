@@ -27,6 +27,7 @@ async def route(kit: Kit, call: Call) -> Plan:
         routing=call.routing,  # type: ignore[arg-type]
         session=call.principal.run,
         models=call.key.models,
+        tag=call.headers.get(b"x-modelmuxer-tag")[:100],
     )
     try:
         call.plan = await kit.bus.ask(ROUTE, request, kit.settings.gateway.timeouts.route)

@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[float, int]] = {
     "summary": (0.25, 1500),
     "web_search": (0.25, 600),
     "simple": (0.15, 150),
-    "chat": (0.30, 300),
+    "chat": (0.22, 300),
     "general": (0.40, 500),
     "code": (0.60, 900),
     "agent": (0.60, 450),

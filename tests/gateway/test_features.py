@@ -76,3 +76,11 @@ def test_wrong_types_are_left_to_the_provider() -> None:
 def test_the_estimate_covers_the_whole_body() -> None:
     tools = [{"name": "t", "description": "word " * 4000, "input_schema": {}}]
     assert features([user()], tools=tools).input_tokens > 4000
+
+
+def test_what_newer_models_refuse_is_told() -> None:
+    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+    turns = [user({"type": "text", "text": "hi"}), {"role": "assistant", "content": "{"}]
+    found = features(turns, temperature=0.2, tools=[search])
+    assert (found.prefill, found.sampling, found.server_tool_uses) == (True, True, 3)
+    assert not features(turns[:1]).prefill and not features(turns[:1]).sampling
