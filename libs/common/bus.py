@@ -19,6 +19,7 @@ from nats.errors import Error as NatsError
 
 from libs.common.contracts.base import MAX_PAYLOAD, Event, Operation
 from libs.common.errors import BY_CODE, MuxError, Unavailable
+from libs.common.replies import Replies
 from libs.common.settings.bus import BusSettings
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Bus:
     def __init__(self, client: Client, name: str, in_flight: int = 256) -> None:
         self.client = client
         self.name = name
+        self.replies = Replies(client)
         self._gate = asyncio.Semaphore(in_flight)
         self._limit = in_flight
         self._waiting = 0
@@ -73,7 +75,7 @@ class Bus:
         if not self.client.is_connected:
             raise Unavailable(f"{operation.subject}: the message bus is away")
         try:
-            reply = await self.client.request(operation.subject, data, timeout=timeout)
+            reply = await self.replies.request(operation.subject, data, timeout)
         except LOST as error:
             raise Unavailable(f"{operation.subject}: {_words(error)}") from error
         if reply.headers and CODE in reply.headers:

@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
@@ -84,7 +84,8 @@ class Consumer:
         self._bus, self._durable, self._handle = bus, durable, handle
         self._decoders = {e.subject: msgspec.json.Decoder(e.body) for e in events}
         self._batch, self._linger, self._max_deliver = batch, linger, max_deliver
-        self._stopping = asyncio.Event()
+        self._stopping, self._wake = asyncio.Event(), asyncio.Event()
+        self._arrived: deque[Msg] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -94,6 +95,7 @@ class Consumer:
     async def stop(self) -> None:
         """Finish the batch in hand. What was pulled but not handled is delivered again."""
         self._stopping.set()
+        self._wake.set()
         if self._task:
             await self._task
 
@@ -118,11 +120,17 @@ class Consumer:
     async def _pull(self) -> None:
         """Pull until the connection breaks or the consumer is stopped."""
         inbox = self._bus.client.new_inbox()
-        subscription = await self._bus.client.subscribe(inbox)
+        self._arrived.clear()
+
+        async def arrive(message: Msg) -> None:
+            self._arrived.append(message)
+            self._wake.set()
+
+        subscription = await self._bus.client.subscribe(inbox, cb=arrive)
         try:
             while not self._stopping.is_set():
                 await self._request(inbox)
-                await self._take_requested(subscription)
+                await self._take_requested()
         finally:
             with contextlib.suppress(*LOST):
                 await subscription.unsubscribe()
@@ -132,45 +140,44 @@ class Consumer:
         ask = {"batch": self._batch, "expires": int(PULL_SECONDS * 1e9)}
         await self._bus.client.publish(subject, json.dumps(ask).encode(), inbox)
 
-    async def _take_requested(self, subscription: Subscription) -> None:
+    async def _take_requested(self) -> None:
         """Handle what one pull request brings, in pieces as they arrive."""
         left = self._batch
         while left > 0 and not self._stopping.is_set():
-            first = await self._next(subscription, PULL_SECONDS + 1)
-            if first is None or _is_status(first):
+            if not await self._something(PULL_SECONDS + 1):
                 return
-            messages, ended = await self._more(subscription, first, left)
-            await self._deliver(messages)
+            await self._more(left)
+            messages, ended = self._taken(left)
+            if messages:
+                await self._deliver(messages)
             if ended:
                 return
             left -= len(messages)
 
-    async def _next(self, subscription: Subscription, timeout: float) -> Msg | None:
-        """The next message, or None at a stop or after `timeout` seconds."""
-        receive = asyncio.ensure_future(subscription.next_msg(timeout=timeout))
-        stop = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait({receive, stop}, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if not receive.done():
-            receive.cancel()
-        try:
-            return await receive
-        except (TimeoutError, asyncio.CancelledError):
-            return None
+    async def _something(self, seconds: float) -> bool:
+        """Whether anything arrives within so many seconds, and before a stop."""
+        if not self._arrived:
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), seconds)
+        return bool(self._arrived) and not self._stopping.is_set()
 
-    async def _more(
-        self, subscription: Subscription, first: Msg, left: int
-    ) -> tuple[list[Msg], bool]:
-        """What else has arrived, waiting at most `linger` seconds; and whether the pull ended."""
-        messages = [first]
+    async def _more(self, wanted: int) -> None:
+        """Wait up to `linger` seconds for a fuller batch, or for the end of the pull."""
         deadline = asyncio.get_running_loop().time() + self._linger
-        while len(messages) < left:
-            wait = max(0.0, deadline - asyncio.get_running_loop().time())
-            if not subscription.pending_msgs and wait == 0:
-                break
-            message = await self._next(subscription, max(wait, 0.001))
-            if message is None:
-                break
+        while len(self._arrived) < wanted and not _is_status(self._arrived[-1]):
+            wait = deadline - asyncio.get_running_loop().time()
+            if wait <= 0 or self._stopping.is_set():
+                return
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+
+    def _taken(self, wanted: int) -> tuple[list[Msg], bool]:
+        """What has arrived, and whether the pull ended with it."""
+        messages: list[Msg] = []
+        while self._arrived and len(messages) < wanted:
+            message = self._arrived.popleft()
             if _is_status(message):
                 return messages, True
             messages.append(message)

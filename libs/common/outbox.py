@@ -94,11 +94,11 @@ class Outbox:
 
     async def _acknowledged(self, letter: Letter) -> bool:
         try:
-            reply = await self._bus.client.request(
+            reply = await self._bus.replies.request(
                 letter.subject,
                 letter.data,
-                timeout=self._settings.ack_timeout,
-                headers={MESSAGE_ID: letter.id},
+                self._settings.ack_timeout,
+                {MESSAGE_ID: letter.id},
             )
         except LOST as error:
             log.warning("the journal did not take %s: %s", letter.id, error)
@@ -106,8 +106,12 @@ class Outbox:
         return b'"error"' not in reply.data
 
     def _keep(self, letter: Letter) -> None:
-        with self._spool.open("ab") as file:
-            file.write(msgspec.json.encode(letter) + b"\n")
+        try:
+            self._spool.parent.mkdir(parents=True, exist_ok=True)
+            with self._spool.open("ab") as file:
+                file.write(msgspec.json.encode(letter) + b"\n")
+        except OSError as error:
+            log.error("%s is lost: neither journal nor spool took it: %s", letter.id, error)
 
     async def _resend(self) -> None:
         """Send the spool again, in order; what is not taken stays."""
