@@ -18,6 +18,8 @@ Row = dict[str, Any]
 Columns = dict[str, list[Any]]
 LARGEST = 2**62  # an integer that does not fit its column might come out as another one
 MICRO = 1_000_000
+# A reason without what is in brackets (sizes, confidences): what sums are grouped by.
+PLAIN_REASON = r"replaceRegexpAll(u.reason, ' *\\([^)]*\\)', '')"
 YEAR_2100 = 4_102_444_800 * MICRO
 
 

@@ -15,6 +15,7 @@ from libs.common.contracts.spending import Alert, Audit
 from libs.common.contracts.usage import Usage
 from services.analytics import guesses
 from services.analytics.rows import (
+    PLAIN_REASON,
     Columns,
     alert_columns,
     decision_columns,
@@ -27,6 +28,7 @@ E = TypeVar("E")
 HOUR, DAY = 3600, 86400
 
 DIMENSIONS = "org, team, user, key_id, run, agent, provider, asked, model, reason"
+FROM_ROWS = DIMENSIONS.replace("reason", f"{PLAIN_REASON} AS reason")
 SUMS = """requests, attempts, errors, refused, cached, unpriced, simulated, pii, input, cache_read,
     cache_write_5m, cache_write_1h, output, reasoning, web_searches, cost, list_cost,
     baseline_cost, saved"""
@@ -34,7 +36,7 @@ SUMS = """requests, attempts, errors, refused, cached, unpriced, simulated, pii,
 HOURS = f"""
 INSERT INTO usage_hourly (hour, {DIMENSIONS}, key_name, {SUMS}, version)
 WITH outcome = 'reconciled' AND error = 'corrected' AS corrected
-SELECT toStartOfHour(at) AS hour, {DIMENSIONS}, any(u.key_name),
+SELECT toStartOfHour(at) AS hour, {FROM_ROWS}, any(u.key_name),
     countIf(attempt <= 1 AND NOT corrected), countIf(NOT corrected),
     countIf(outcome = 'error'), countIf(outcome = 'refused'), countIf(outcome = 'cached'),
     countIf(u.unpriced), countIf(u.simulated),

@@ -78,6 +78,15 @@ async def test_costs_can_be_grouped_by(store: Store, name: str) -> None:
     assert sum(map(float, found[f"by_{name}"].values())) == pytest.approx(0.002)
 
 
+async def test_reasons_are_grouped_without_their_figures(store: Store) -> None:
+    reasons = ("simple query (30 chars), cheap", "simple query (7 chars), cheap")
+    await write(store, *(usage(n, reason=reason) for n, reason in enumerate(reasons)))
+    for name in ("costs", "latency"):
+        groups = (await told(store, name, group_by="reason"))["groups"]
+        assert [row["reason"] for row in groups] == ["simple query, cheap"]
+    assert len((await told(store, "requests", reason="simple query, cheap"))["rows"]) == 2
+
+
 async def test_costs_can_be_grouped_by_several_names(store: Store) -> None:
     await write(store, usage(1), usage(2, BOB), usage(3, BOB, model="gpt-6-luna"))
     found = await told(store, "costs", group_by="user,model")

@@ -6,6 +6,7 @@ from libs.common.errors import InvalidRequest
 from services.analytics.reports.asked import GROUPS, Asked
 from services.analytics.reports.source import scope
 from services.analytics.reports.sums import described
+from services.analytics.rows import PLAIN_REASON
 from services.analytics.store import Store
 
 LEVELS = "0.5, 0.95, 0.99"
@@ -22,7 +23,7 @@ async def latency(store: Store, asked: Asked) -> dict[str, Any]:
         raise InvalidRequest("group_by: latency is grouped by `day` alone, or not by it")
     period = asked.period
     keys = ", ".join(_key(name) for name in names)
-    where = f"""FROM usage FINAL WHERE {scope(asked.principal.admin)} AND outcome = 'ok'
+    where = f"""FROM usage AS u FINAL WHERE {scope(asked.principal.admin)} AND outcome = 'ok'
         AND at >= {{since:DateTime64(6, 'UTC')}} AND at < {{until:DateTime64(6, 'UTC')}}"""
     parameters = {
         "org": asked.principal.org,
@@ -48,6 +49,8 @@ async def latency(store: Store, asked: Asked) -> dict[str, Any]:
 def _key(name: str) -> str:
     if name == "day":
         return "toDate(at, {tz:String}) AS day"
+    if name == "reason":
+        return f"{PLAIN_REASON} AS reason"
     return name if GROUPS[name] == name else f"{GROUPS[name]} AS {name}"
 
 

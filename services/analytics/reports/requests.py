@@ -12,7 +12,7 @@ from libs.common.money import usd
 from services.analytics.reports.asked import Asked, whole
 from services.analytics.reports.source import scope
 from services.analytics.reports.sums import described
-from services.analytics.rows import Row
+from services.analytics.rows import PLAIN_REASON, Row
 from services.analytics.store import Store
 
 # Filters by name, and the column each compares with.
@@ -26,7 +26,7 @@ FILTERS = {
     "run": "run",
     "agent": "agent",
     "outcome": "outcome",
-    "reason": "reason",
+    "reason": PLAIN_REASON,
     "label": "label",
     "error": "error",
     "request_id": "request_id",
@@ -38,7 +38,7 @@ async def requests(store: Store, asked: Asked) -> dict[str, Any]:
     """Newest first. `next` is the cursor of the page after, empty on the last one."""
     limit = asked.limit
     where, parameters = _filtered(asked)
-    sql = f"""SELECT * FROM usage FINAL WHERE {where}
+    sql = f"""SELECT * FROM usage AS u FINAL WHERE {where}
         ORDER BY at DESC, id DESC LIMIT {{rows:UInt32}}"""
     found = await store.query(sql, **parameters, rows=limit + 1)
     page = found[:limit]

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from libs.common.contracts.identity import Principal
+from services.analytics.rows import PLAIN_REASON
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 DIMENSIONS = "team, user, key_id, key_name, run, agent, provider, asked, model, reason"
@@ -78,7 +79,10 @@ def _select(table: str, number: int, admin: bool) -> str:
     column = {"usage": "at", "usage_hourly": "hour", "usage_daily": "day"}[table]
     kind = "DateTime64(6, 'UTC')" if table == "usage" else "DateTime('UTC')"
     sums = FROM_ROWS if table == "usage" else ", ".join(SUMS)
-    return f"""SELECT toDateTime({column}, 'UTC') AS moment, {DIMENSIONS}, {sums}
+    names = DIMENSIONS
+    if table == "usage":
+        names = names.replace("reason", f"{PLAIN_REASON} AS reason")
+    return f"""SELECT toDateTime({column}, 'UTC') AS moment, {names}, {sums}
         FROM {table} AS u FINAL WHERE {scope(admin)}
         AND {column} >= {{since{number}:{kind}}} AND {column} < {{until{number}:{kind}}}"""
 
