@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from libs.common.money import parse_usd, usd_short
 from services.ledger.remote import ask, segment
 
 Dict = dict[str, Any]
@@ -74,11 +75,10 @@ def list_keys(as_json: AsJson = False) -> None:
     found = ask("GET", "/v1/admin/keys")
     if as_json:
         return _json(found)
-    table = Table("id", "name", "team", "user", "begins", "limits", "state")
+    table = Table(_id(), "name", "team", "user", "limits", "state")
     for key in found["keys"]:
         table.add_row(
-            key["id"], key["name"], key["team"], key["user"], f"{key['prefix']}…",
-            _limits(key), _key_state(key),
+            key["id"], key["name"], key["team"], key["user"], _limits(key), _key_state(key)
         )  # fmt: skip
     Console().print(table)
 
@@ -116,13 +116,13 @@ def list_budgets(scope: Scope = "", scope_id: ScopeId = "", as_json: AsJson = Fa
     found = ask("GET", "/v1/analytics/budgets", scope=scope, scope_id=scope_id)
     if as_json:
         return _json(found)
-    table = Table("id", "whose", "window", "limit", "spent", "reserved", "left", "%", "mode")
+    table = Table(_id(), "whose", "window", "limit", "spent", "held", "left", "%", "mode")
     for budget in found["budgets"]:
         table.add_row(
             budget["id"],
             f"{budget['scope']} {budget['scope_id']}",
             budget["budget_type"],
-            *(f"${budget[name]}" for name in ("limit", "spent", "reserved", "remaining")),
+            *(_money(budget[name]) for name in ("limit", "spent", "reserved", "remaining")),
             f"{budget['percent']:.1f}",
             budget["mode"],
         )
@@ -157,8 +157,8 @@ def set_budget(
     if as_json:
         return _json(budget)
     _say(
-        f"{budget['id']}: ${budget['limit']} {budget['budget_type']} for {budget['scope']} "
-        f"{budget['scope_id']}, ${budget['spent']} of it spent"
+        f"{budget['id']}: {_money(budget['limit'])} {budget['budget_type']} for "
+        f"{budget['scope']} {budget['scope_id']}, {_money(budget['spent'])} of it spent"
     )
 
 
@@ -265,6 +265,16 @@ def _show_secret(answer: Dict, as_json: bool) -> None:
     key = answer["key"]
     _say(f"{key['id']} ({key['name']}); keep the secret, it is not shown again:")
     _say(answer["secret"])
+
+
+def _id() -> Column:
+    return Column("id", no_wrap=True)
+
+
+def _money(text: str) -> str:
+    """Cents, unless that would show nothing."""
+    short = usd_short(parse_usd(text))
+    return "$0" if short == "$0.000000" else short
 
 
 def _limits(each: Dict) -> str:

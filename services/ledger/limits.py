@@ -8,6 +8,7 @@ from libs.common.settings.ledger import DefaultLimits, LedgerSettings
 from services.ledger.forms import Rate, RateView
 
 RATED = ("key", "user", "team")
+MINUTE = 60
 
 
 def rates_of(
@@ -41,7 +42,7 @@ def _configured(settings: LedgerSettings, scope: str, id: str) -> DefaultLimits:
 
 def shown_headers(view: RateView | None, now: float) -> dict[str, str]:
     """What is left, for an answer that went through."""
-    return _headers("x-modelmuxer-ratelimit", view, now) if view else {}
+    return _headers("x-modelmuxer-ratelimit", view, now + MINUTE) if view else {}
 
 
 def refused_headers(view: RateView, now: float, retry_after: float) -> dict[str, str]:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from libs.common.bus import Bus
+from libs.common.contracts.spending import ALERTED
 from libs.common.contracts.usage import USED
 from libs.common.errors import Unavailable
 from libs.common.replay import replay
@@ -20,6 +21,7 @@ from services.ledger import names
 from services.ledger.book import Book, Unbooked
 from services.ledger.register import Register
 from services.ledger.store import AWAY, Store
+from services.ledger.windows import LETTERS
 
 log = logging.getLogger(__name__)
 LOCK = "ledger:rebuilding"
@@ -72,12 +74,13 @@ class Keeper:
                 return Rebuilt()
             await self._register.restore()
             done, orgs = await self._replay()
+            await self._restore_told()
             for org in orgs | self._register.orgs():
                 await self._store.redis.sadd(names.ORGS, org)
                 await self._store.redis.set(names.tenant(org, "book"), 1)
             await self._store.redis.set(names.BOOK, 1)
         if done.rows:
-            log.warning("the book was rebuilt from %d rows of the journal", done.rows)
+            log.info("the book was rebuilt from %d rows of the journal", done.rows)
         return done
 
     async def watch(self) -> None:
@@ -128,6 +131,15 @@ class Keeper:
                 orgs.add(row.principal.org)
             await self._store.redis.expire(LOCK, LOCK_SECONDS)
         return Rebuilt(rows=rows, cost=cost), orgs
+
+    async def _restore_told(self) -> None:
+        """What was alerted once must not be again."""
+        async for batch in replay(self._bus, ALERTED):
+            for alert in batch:
+                budget = alert.budget
+                key = names.tenant(budget.org, "at", budget.scope, budget.scope_id)
+                field = f"a{LETTERS[budget.window]}{int(alert.window_start)}"
+                await self._store.run("told", [key], [field, alert.threshold])
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[bool]:

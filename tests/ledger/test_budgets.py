@@ -226,3 +226,25 @@ async def test_names_may_be_of_any_script(ledger: Client) -> None:
     await ledger.budget(100, scope="team", scope_id=team)
     with pytest.raises(BudgetExceeded):
         await ledger.reserve("r1", offer(101), by=replace(MEMBER, team=team))
+
+
+async def test_five_dollars_a_day_carry_an_agent_session_to_its_last_cents(
+    ledger: Client,
+) -> None:
+    """Each call may answer with 64 000 tokens at 25 USD per million, and costs about 6 cents."""
+    await ledger.budget(5_000_000)
+    long = offer(1_650_000, input_cost=50_000, output_price=25_000_000, max_tokens=64_000)
+    spent = calls = clamped = 0
+    while True:
+        try:
+            reservation = await ledger.reserve(f"c{calls}", long)
+        except BudgetExceeded:
+            break
+        clamped += bool(reservation.max_tokens)
+        cost = min(reservation.reserved, 61_000 + 137 * calls)
+        ledger.use(f"c{calls}", cost)
+        spent, calls = spent + cost, calls + 1
+        await ledger.settled(spent)
+    assert 4_800_000 < spent <= 5_000_000
+    assert clamped > 10
+    assert (await ledger.states())[0].passed == (50, 80, 95)

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from libs.common.contracts.usage import USED, Tokens, Usage
+from libs.common.errors import BudgetExceeded
 from libs.common.journal import Consumer
 from libs.common.settings.load import Loaded
 from services.ledger.rebuild import LOCK
@@ -213,13 +214,18 @@ async def test_a_replica_that_starts_on_an_empty_store_has_the_same_numbers(
     loaded: Loaded, client: Client, redis: Server
 ) -> None:
     async with replica(loaded):
-        for window in "hourly", "monthly", "total":
+        for window in "daily", "monthly", "total":
             await client.budget(1_000_000, window=window)
         await client.budget(1_000_000, scope="team", scope_id="core")
         for number in range(40):
             client.use(f"r{number}", number, reservation="")
         await client.settled(780)
+        await client.budget(1000)
+        with pytest.raises(BudgetExceeded):
+            await client.reserve("big", offer(900))
+        await asyncio.sleep(0.1)  # the alerts of the refusal are journaled
         before = await client.states()
+        assert any(state.passed for state in before)
     await wipe(redis)
     async with replica(loaded):
         assert await client.states() == before
