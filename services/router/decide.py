@@ -11,7 +11,7 @@ from libs.common.contracts.routing import Features, Plan, Route
 from libs.common.errors import Unavailable
 from services.router import cost
 from services.router.asked import Asked, asked_for
-from services.router.label import Label, label_of
+from services.router.label import Label, label_within
 from services.router.options import options_of
 from services.router.plan import plan_of
 from services.router.policy import check_asked, first_rule, narrower
@@ -86,7 +86,7 @@ def _task(
     needed: float | None,
 ) -> Task:
     features = route.features
-    label = label_of(features)
+    label = label_within(features, pin.label if pin else "")
     rule = first_rule(view.rules.settings.rules, route, label.name, asked.facts, now)
     mode = "auto" if asked.auto else narrower(route.routing, rule.routing if rule else "")
     if rule and rule.routing and not asked.auto:

@@ -81,7 +81,8 @@ ASKS = re.compile(
     r"wie|was|wer|wann|wo|wieviel\w*|quel\w*|qui|où|quand|combien|cu[aá]\w*|qu[ié]\w*|dónde)\b",
     re.IGNORECASE,
 )
-SIMPLE_CHARS = 160
+SIMPLE_CHARS, SHORT_CHARS = 160, 40
+STRONG_EFFORT = ("max", "xhigh")
 
 
 def label_of(features: Features) -> Label:
@@ -90,7 +91,7 @@ def label_of(features: Features) -> Label:
         return _label(features.background if features.background in KINDS else "small", 0.95)
     text = features.user_text
     name, confidence = _of_text(text, features.user_chars or len(text))
-    if features.plan_mode or features.effort in ("max", "xhigh"):
+    if features.plan_mode or features.effort in STRONG_EFFORT:
         return _label("analysis", 0.90)
     agentic = features.tools >= 3
     if agentic and (name in ("general", "chat") or features.last_is_tool_result):
@@ -98,6 +99,18 @@ def label_of(features: Features) -> Label:
     if not text and not features.tools and 0 < features.max_tokens <= 512:
         return _label("small", 0.80)
     return _label(name, confidence)
+
+
+def label_within(features: Features, before: str) -> Label:
+    """The label of a turn in a session whose task was named `before`: tool results and short
+    answers ("yes, go on") carry it on."""
+    label = label_of(features)
+    if before not in KINDS or features.background or features.plan_mode:
+        return label
+    short = 0 < features.user_chars <= SHORT_CHARS and label.name in ("chat", "general", "agent")
+    if features.last_is_tool_result or (short and features.user_turns > 1):
+        return label if features.effort in STRONG_EFFORT else _label(before, label.confidence)
+    return label
 
 
 def is_scored(features: Features) -> bool:

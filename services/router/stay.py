@@ -1,10 +1,9 @@
 """Stay or move: what a session's warm cache, and the task under way, make of the ranking."""
 
 from services.router import cost, reasons
+from services.router.label import STRONG_EFFORT
 from services.router.task import Ranked, Task
 from services.router.view import Option, Pin
-
-STRONG_EFFORT = ("max", "xhigh")
 
 
 def settle(task: Task, ranked: list[Ranked]) -> tuple[list[Ranked], bool, str]:

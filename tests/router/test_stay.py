@@ -60,6 +60,15 @@ def test_a_tool_failure_moves_a_cheap_session_up_within_its_task() -> None:
     assert found.candidates[0].model == "claude-sonnet-5-5" and found.moved
 
 
+@pytest.mark.parametrize("said", ["yes, go on", "continue", "ok do that"])
+def test_a_short_answer_carries_the_task_on(said: str) -> None:
+    chat = request(said, "claude-sonnet-5-5", user_turns=3)
+    before = pin("claude-opus-5-5", label="analysis", tokens=0, asked="claude-sonnet-5-5")
+    found = plan(chat, pin=before)
+    assert (found.label, found.candidates[0].model) == ("analysis", "claude-opus-5-5")
+    assert plan(chat).candidates[0].model == "claude-haiku-5-5"
+
+
 def test_a_sonnet_session_moves_up_when_failures_go_on() -> None:
     failed = turn("", last_is_tool_result=True, last_tool_error=True)
     models = [
