@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?=
 UP_OPTIONS := $(if $(PORT),--port $(PORT)) $(ARGS)
 
-.PHONY: run test check fmt bench bench-pii bench-peers lock install help
+.PHONY: run test check fmt bench bench-pii bench-peers lock sbom install help
 
 run: .venv/.installed-all  ## Install what is missing and start everything (PORT=8080 ARGS="--data-dir D")
 	@$(BIN)/modelmuxer up $(UP_OPTIONS)
@@ -37,6 +37,9 @@ bench-routing: .venv/.installed-dev  ## What routing saves and keeps, and how lo
 
 lock: .venv/.installed-dev  ## Pin and hash what the images install (requirements-*.lock)
 	@scripts/lock.sh $(ARGS)
+
+sbom: .venv/.installed-dev  ## Write the bill of materials of each image (build/sbom-*.json)
+	@.ci/bill-of-materials
 
 install: .venv/.installed-all  ## Only create the environment
 
