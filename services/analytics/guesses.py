@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from libs.common.contracts.usage import Usage
 from services.analytics.rows import Row, ticks, transposed
-from services.analytics.store import Store
+from services.analytics.store import Store, pieces
 
 NOTHING = ", ".join(
     f"0 AS {name}"
@@ -50,9 +50,11 @@ async def correct(store: Store, used: Sequence[Usage]) -> list[tuple[str, float]
     touched = [guess for guess in guesses if guess["id"] in ids]
     if not touched:
         return []
-    names = sorted({guess["id"] for guess in touched})
-    asked = {"ids": names, "requests": sorted({name.rpartition(".")[0] for name in names})}
-    known = [row["id"] for row in await store.read_own_writes(KNOWN, **asked)]
-    if known:
-        await store.write(CORRECT, **(asked | {"ids": known}))
+    known: set[str] = set()
+    for names in pieces(sorted({guess["id"] for guess in touched})):
+        requests = sorted({name.rpartition(".")[0] for name in names})
+        rows = await store.read_own_writes(KNOWN, ids=names, requests=requests)
+        if better := [row["id"] for row in rows]:
+            await store.write(CORRECT, ids=better, requests=requests)
+            known.update(better)
     return [(row["org"], row["at"].timestamp()) for row in touched if row["id"] in known]

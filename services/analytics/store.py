@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,14 +34,24 @@ Connect = Callable[[str], Client]
 READ_SECONDS = 20
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
+# Times far apart are strange, but must not stop the insert of the others.
+INSERT_SETTINGS = {"max_partitions_per_insert_block": 0}
 # FINAL need not look for the same event in two months.
 READ_SETTINGS = {
     "max_execution_time": READ_SECONDS,
     "do_not_merge_across_partitions_select_final": 1,
 }
 
+# Values of one list parameter: a server takes 128 KiB of a parameter (http_max_field_value_size).
+LISTED = 1000
+
 # What ClickHouse says about a value it cannot take (ErrorCodes.cpp): parsing, ranges, types.
 DATA_ERRORS = frozenset({6, 26, 27, 33, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 636})
+
+
+def pieces(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values in lists that fit a parameter."""
+    return (values[start : start + LISTED] for start in range(0, len(values), LISTED))
 
 
 class BadRow(MuxError):
@@ -96,7 +106,9 @@ class Store:
         def work(client: Client) -> None:
             plan = self._plans.get(table)
             if plan is None:
-                plan = client.create_insert_context(table, list(columns), column_oriented=True)
+                plan = client.create_insert_context(
+                    table, list(columns), column_oriented=True, settings=INSERT_SETTINGS
+                )
                 self._plans[table] = plan
             plan.data = list(columns.values())
             client.insert(context=plan)

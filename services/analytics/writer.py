@@ -22,7 +22,7 @@ from services.analytics.rows import (
     sort_out,
     usage_columns,
 )
-from services.analytics.store import BadRow, Store
+from services.analytics.store import BadRow, Store, pieces
 
 E = TypeVar("E")
 HOUR, DAY = 3600, 86400
@@ -122,10 +122,9 @@ async def roll_up(store: Store, orgs: set[str], times: Sequence[float]) -> None:
     if not times:
         return
     for statement, step in ((HOURS, HOUR), (DAYS, DAY)):
-        starts = sorted({int(at) // step * step for at in times})
-        await store.write(
-            statement, orgs=sorted(orgs), since=starts[0], until=starts[-1] + step, starts=starts
-        )
+        for starts in pieces(sorted({int(at) // step * step for at in times})):
+            span = {"since": starts[0], "until": starts[-1] + step, "starts": starts}
+            await store.write(statement, orgs=sorted(orgs), **span)
 
 
 def _of(events: Sequence[object], kind: type[E]) -> list[E]:

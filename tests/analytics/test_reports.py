@@ -259,6 +259,13 @@ async def test_one_persons_records_are_exported_and_deleted(store: Store) -> Non
     assert (await told(store, "export", user="alice"))["rows"] == []
 
 
+async def test_events_of_many_years_and_hours_are_taken_at_once(store: Store) -> None:
+    times = [NOW - n * 31 * DAY for n in range(150)] + [NOW - n * 3600 for n in range(1100)]
+    await write(store, *(usage(n, at=at) for n, at in enumerate(times)))
+    found = await store.query("SELECT sum(attempts) AS n FROM usage_daily FINAL")
+    assert found[0]["n"] == sum(at > NOW - 400 * DAY for at in times), "the rest is past its time"
+
+
 def test_a_span_is_cut_into_days_hours_and_rows() -> None:
     since = datetime(2026, 1, 1, 22, 30, tzinfo=UTC)
     found = pieces(since, datetime(2026, 1, 4, 1, 15, tzinfo=UTC), daily=True, hourly=True)
