@@ -23,8 +23,9 @@ from services.gateway.kit import Kit
 from services.gateway.outgoing import Outgoing, outgoing
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.base import Dialect, Translator
+from services.gateway.providers.names import restore
 from services.gateway.providers.signing import SIGNERS
-from services.gateway.stream import Meter, renamed
+from services.gateway.stream import renamed
 from services.gateway.upstream import CallFailed, HttpReply
 
 FINAL = frozenset({400, 404, 405, 409, 411, 413, 415, 422})
@@ -68,7 +69,7 @@ async def try_candidate(kit: Kit, call: Call, attempt: Attempt) -> Reply:
 async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Reply:
     dialect = DIALECTS[target.deployment.dialect]
     made = outgoing(kit, call, attempt, dialect)
-    attempt.adapted = made.changes
+    attempt.adapted, attempt.names = made.changes, made.names
     attempt.meter.on_signature = _relay_signature(kit, attempt)
     timeouts = kit.settings.gateway.timeouts
     first_byte = timeouts.first_token if call.stream else timeouts.total
@@ -146,7 +147,8 @@ def _canonical(body: bytes, dialect: Dialect, attempt: Attempt) -> bytes:
         tree = msgspec.json.decode(body)
     except msgspec.MsgspecError:
         raise UpstreamFailed(f"{attempt.candidate.provider}: answered without JSON") from None
-    return msgspec.json.encode(dialect.from_upstream(tree, attempt.candidate.model))
+    answer = msgspec.json.encode(dialect.from_upstream(tree, attempt.candidate.model))
+    return restore(answer, attempt.names)
 
 
 async def _begin(
@@ -156,7 +158,7 @@ async def _begin(
     if getattr(dialect, "STREAM_TYPE", SSE) not in reply.header(b"content-type"):
         raise UpstreamFailed(f"{attempt.candidate.provider}: answered a stream request without one")
     translator = dialect.Stream(attempt.candidate.model, call.features.input_tokens)
-    events = _events(reply, translator, attempt.meter)
+    events = _events(reply, translator, attempt)
     held: list[bytes] = []
     seconds = kit.settings.gateway.timeouts.first_token
     try:
@@ -193,12 +195,15 @@ def _check_refused(kit: Kit, attempt: Attempt) -> None:
         raise UpstreamFailed(f"{attempt.candidate.model} refused", {"status": 502})
 
 
-async def _events(reply: HttpReply, translator: Translator, meter: Meter) -> AsyncIterator[bytes]:
-    """Canonical bytes as they arrive, metered."""
+async def _events(
+    reply: HttpReply, translator: Translator, attempt: Attempt
+) -> AsyncIterator[bytes]:
+    """Canonical bytes as they arrive, metered, tools under the client's names."""
+    meter = attempt.meter
     async for chunk in reply.chunks():
         for piece in translator.feed(chunk):
             meter.feed(piece)
-            yield piece
+            yield restore(piece, attempt.names) if attempt.names else piece
     for piece in translator.close():
         meter.feed(piece)
         yield piece

@@ -71,6 +71,7 @@ class Attempt(Struct, kw_only=True):
     meter: Meter = field(default_factory=Meter)
     upstream_id: str = ""
     adapted: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
     saved: int = 0
     booked: bool = False
 

@@ -20,12 +20,14 @@ from services.gateway.providers.base import Dialect
 
 
 class Outgoing(Struct, frozen=True):
-    """`betas` is None where the client's own lines pass as they are."""
+    """`betas` is None where the client's own lines pass as they are. `names` are the tools that
+    go by another name there."""
 
     path: str
     body: bytes
     betas: list[str] | None = None
     changes: list[str] = []
+    names: dict[str, str] = {}
 
 
 def outgoing(kit: Kit, call: Call, attempt: Attempt, dialect: Dialect) -> Outgoing:
@@ -89,4 +91,5 @@ def _translated(kit: Kit, call: Call, attempt: Attempt, dialect: Dialect, path: 
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InvalidRequest(f"the request cannot be put into {model}'s form: {error}") from None
     changes = [f"{name} dropped ({count})" for name, count in sorted(made.dropped.items())]
-    return Outgoing(path, msgspec.json.encode(made.body), None, [*made.changes, *changes])
+    body = msgspec.json.encode(made.body)
+    return Outgoing(path, body, None, [*made.changes, *changes], made.names)

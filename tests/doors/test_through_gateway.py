@@ -56,6 +56,17 @@ async def test_anthropics_client_runs_its_tools_on_every_provider(mux: Stack, mo
     assert (last.usage.input_tokens, last.usage.output_tokens) == (20, 5)
 
 
+@pytest.mark.parametrize("model", OTHERS)
+async def test_a_long_tool_name_comes_back_whole(mux: Stack, model: str) -> None:
+    long = "mcp__a-server-of-many-words__" + "and_a_tool_of_more_" * 3
+    asked = SMALL | {"tools": [TOOL | {"name": long}]}
+    async with mux.sdk() as client:
+        said = await client.messages.create(model=model, messages=HELLO, **asked)
+        async with client.messages.stream(model=model, messages=HELLO, **asked) as stream:
+            told = await stream.get_final_message()
+    assert said.content[-1].name == told.content[-1].name == long
+
+
 async def test_a_conversation_moves_between_providers_and_is_never_refused(mux: Stack) -> None:
     mux.provider.reset()
     mux.provider.script(use("get_weather", INPUT), say("Back at Claude's."))

@@ -8,6 +8,7 @@ import pytest
 from libs.common.errors import InvalidRequest, UpstreamFailed
 from services.gateway import signatures
 from services.gateway.providers import anthropic, openai_chat
+from services.gateway.providers.names import restore
 from services.gateway.providers.schemas import for_gemini
 from tests.wire.walk import (
     CATALOGUE,
@@ -335,3 +336,21 @@ def test_anthropics_own_words_are_kept() -> None:
 def test_cached_tokens_count_once_and_reasoning_is_output(name: str, response: Json) -> None:
     told = dialect(name).usage_of(response)
     assert (told.input, told.cache_read, told.output) == (40, 60, 9)
+
+
+@every
+def test_a_long_tool_name_travels_short_and_comes_back_whole(name: str) -> None:
+    long = "mcp__" + "x" * 80
+    tools = [{"name": long, "input_schema": {"type": "object"}}]
+    use = {"type": "tool_use", "id": "toolu_0123456789", "name": long, "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_0123456789", "content": "ok"}
+    turns = [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    choice = {"type": "tool", "name": long}
+    asked = {**ASK, "messages": ASK["messages"] + turns, "tools": tools, "tool_choice": choice}
+    made = translate(name, asked)
+    (short,) = made.names
+    assert len(short) == 64
+    assert long not in json.dumps(made.body)
+    assert (
+        restore(b'{"name":"%b"}' % short.encode(), made.names) == b'{"name":"%b"}' % long.encode()
+    )

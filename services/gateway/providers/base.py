@@ -14,12 +14,13 @@ Origin = Callable[[str], str]
 
 
 class Translated(NamedTuple):
-    """A body in the provider's form; what could not be kept, name -> how often; and what was
-    put otherwise, in words."""
+    """A body in the provider's form; what could not be kept, name -> how often; what was put
+    otherwise, in words; and the tools that go by another name there, see names.py."""
 
     body: Json
     dropped: dict[str, int]
     changes: tuple[str, ...] = ()
+    names: dict[str, str] = {}
 
 
 class ProviderError(NamedTuple):

@@ -81,7 +81,7 @@ def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Ori
         body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in asked.tools]}]
         _put_choice(body, asked, dropped)
     body["generationConfig"] = _generation(request, asked, model, facts, dropped)
-    return Translated(body, dict(dropped))
+    return Translated(body, dict(dropped), names=asked.names)
 
 
 def _declaration(tool: Any) -> Json:

@@ -51,7 +51,7 @@ def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Ori
     if asked.schema is not None:
         body["response_format"] = openai_chat.format_of(asked.schema)
     _put_effort(body, asked, facts, dropped)
-    return Translated(body, dict(dropped))
+    return Translated(body, dict(dropped), names=asked.names)
 
 
 def _put_effort(

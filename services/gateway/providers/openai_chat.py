@@ -66,7 +66,7 @@ def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Ori
     if asked.schema is not None:
         _put_schema(body, asked.schema, provider)
     _put_effort(body, asked, model, provider, thinks, dropped)
-    return Translated(body, dict(dropped))
+    return Translated(body, dict(dropped), names=asked.names)
 
 
 def put_limits(

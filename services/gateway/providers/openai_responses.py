@@ -67,7 +67,7 @@ def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Ori
         kept = {"name": "answer", "schema": asked.schema, "strict": is_strict(asked.schema)}
         body["text"] = {"format": {"type": "json_schema", **kept}}
     _put_reasoning(body, request, asked, thinks, dropped)
-    return Translated(body, dict(dropped))
+    return Translated(body, dict(dropped), names=asked.names)
 
 
 def _put_sampling(body: Json, request: Json, free: bool, dropped: Counter[str]) -> None:

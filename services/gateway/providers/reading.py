@@ -13,6 +13,7 @@ from libs.common.catalogue import ModelFacts
 from libs.common.errors import InvalidRequest
 from services.gateway.providers.base import Json
 from services.gateway.providers.client_tools import CLIENT_TOOLS
+from services.gateway.providers.names import short, shortened
 
 # Claude Code's first system block changes with every prompt: kept, it would spoil the cache of
 # every other provider.
@@ -61,7 +62,8 @@ class Turn(NamedTuple):
 
 
 class Request(NamedTuple):
-    """`effort` is "" when the request does not say, "off" when thinking is switched off."""
+    """`effort` is "" when the request does not say, "off" when thinking is switched off. `names`
+    are the tools' names that were too long: what they go by here -> what the client calls them."""
 
     system: list[str]
     turns: list[Turn]
@@ -69,19 +71,33 @@ class Request(NamedTuple):
     choice: Json
     effort: str
     schema: Json | None
+    names: dict[str, str]
 
 
 def read(request: Json, dropped: Counter[str], handled: frozenset[str] = READ) -> Request:
     """Raises InvalidRequest naming the field that cannot be kept."""
     _check_fields(request, dropped, handled)
+    turns, tools = list(_turns(request.get("messages"), dropped)), tools_of(request, dropped)
+    called = (b["name"] for turn in turns for b in turn.blocks if b["type"] == "tool_use")
+    names = shortened(*called, *(tool.name for tool in tools))
+    choice = _choice(request)
+    if names:
+        turns = [turn._replace(blocks=list(map(_short, turn.blocks))) for turn in turns]
+        tools = [tool._replace(name=short(tool.name)) for tool in tools]
+        choice = _short(choice) if choice.get("name") else choice
     return Request(
         system=list(_system(request.get("system"))),
-        turns=list(_turns(request.get("messages"), dropped)),
-        tools=tools_of(request, dropped),
-        choice=_choice(request),
+        turns=turns,
+        tools=tools,
+        choice=choice,
         effort=_effort(request),
         schema=_schema(request),
+        names=names,
     )
+
+
+def _short(named: Json) -> Json:
+    return {**named, "name": short(named["name"])} if "name" in named else named
 
 
 def text_of(blocks: list[Json]) -> str:
