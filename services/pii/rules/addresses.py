@@ -60,11 +60,13 @@ def _stands_alone(text: Text, match: "re.Match[str]") -> bool:
 
 def _is_version(text: Text, match: "re.Match[str]") -> bool:
     before = text.before(match.start(), 24)
-    if NAMED.search(before):
+    if match[0].endswith(".0") and text.text[match.end() : match.end() + 1] == "/":
+        return True  # a network, not a machine
+    if NAMED.search(before) or before.endswith("//"):
         return False
-    if before.endswith("//"):
-        return False
+    if match[0].endswith(".0"):
+        return True
     if FLOATS.search(before) or NUMBER.match(text.text, match.end()):
         return True
     small = sum(len(part) == 1 for part in match[0].split("."))
-    return small >= 2 or VERSION.search(before) is not None or match[0].endswith((".0.0", ".0"))
+    return small >= 2 or VERSION.search(before) is not None

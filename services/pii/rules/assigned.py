@@ -91,7 +91,10 @@ def _given(text: Text, name: names.Name) -> Value | None:
     written = text.text[value.start : value.end]
     if not value.quoted and not value.env and values.is_code(written):
         return None
-    return value if values.is_secret(written, weak=name.weak, env=value.env) else None
+    # Tokens that are UUIDs are mostly idempotency tokens and cursors.
+    uuid = name.weak or name.stem in ("secret", "key")
+    known = values.is_secret(written, weak=name.weak, env=value.env, uuid=uuid)
+    return value if known else None
 
 
 def _value_starts(text: Text, name: names.Name) -> int | None:

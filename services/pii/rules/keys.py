@@ -31,7 +31,7 @@ TABLE = _table()
 # random characters.
 UNKNOWN = re.compile(
     r"(?:[a-z][a-z0-9]{0,11}[_-]){0,2}"
-    r"(?:live|test|prod|pat|sk|rk|ak|key|secret|token|api|apikey|svc|admin|access|auth|priv|private)"
+    r"(?:live|prod|pat|sk|rk|ak|key|secret|token|api|apikey|svc|admin|access|auth|priv|private)"
     r"[_-](?:[a-z0-9]{1,8}[_-])?([A-Za-z0-9]{20,200})(?![A-Za-z0-9])"
 )
 
@@ -60,4 +60,4 @@ def _vendor_key(text: str, start: int) -> Hit | None:
 
 def _is_key(tail: str) -> bool:
     """All three kinds of characters, and random: hexadecimal tails are mostly ids."""
-    return len(shape.kinds(tail)) == 3 and shape.is_random(tail) and not is_filler(tail)
+    return len(shape.kinds(tail)) == 3 and shape.jumble(tail) >= 0.27 and not is_filler(tail)

@@ -25,14 +25,16 @@ def is_code(value: str) -> bool:
     return CODE.search(value) is not None and not (RANDOM.match(value) and shape.is_random(value))
 
 
-def is_secret(value: str, *, weak: bool, env: bool = False) -> bool:
+def is_secret(value: str, *, weak: bool, env: bool = False, uuid: bool = True) -> bool:
     """`weak`: it is named as a password, so a person may have chosen it. `env`: it stands in a
-    file of settings, where a value is hardly ever an expression."""
+    file of settings, where a value is hardly ever an expression. `uuid`: a UUID may be one."""
     if len(value) < LEAST or REFERENCE.match(value) or stands_for_one(value):
         return False
     if any(char.isspace() for char in value):
         return False
-    if shape.UUID.match(value) or shape.is_random(value) or is_basic(value):
+    if shape.UUID.match(value):
+        return uuid
+    if shape.is_random(value) or is_basic(value):
         return True
     return weak and len(value) <= LONGEST_PASSWORD and _is_password(value, env)
 
@@ -58,7 +60,7 @@ def _is_password(value: str, env: bool) -> bool:
         return _is_mixed(value, env)
     if shape.DIGIT in found and len(found) >= 3:
         return strong or shape.SIGN not in found or env or shape.jumble(value) >= 0.15
-    return strong and (len(found) >= 3 or env and len(found) >= 2)
+    return (strong or env) and len(found) >= 3 or (strong and env)
 
 
 def _is_mixed(value: str, env: bool) -> bool:
