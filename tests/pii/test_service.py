@@ -70,6 +70,7 @@ async def test_the_loop_goes_on_while_a_large_text_is_scanned(nats: Server) -> N
     assert longest < 0.75
 
 
+@pytest.mark.slow
 async def test_worker_processes_answer_and_a_killed_one_is_replaced() -> None:
     async with Pool.open(PiiSettings(workers=1)) as pool:
         assert len((await pool.scan(["anna@northwind.io"])).texts[0]) == 1
