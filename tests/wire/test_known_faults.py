@@ -11,7 +11,6 @@ from services.gateway.providers import anthropic, openai_chat
 from services.gateway.providers.names import restore
 from services.gateway.providers.schemas import for_gemini
 from tests.wire.walk import (
-    CATALOGUE,
     MODELS,
     TRANSLATING,
     assemble,
@@ -186,16 +185,11 @@ def test_thinking_without_text_keeps_its_signature() -> None:
 
 
 def test_deepseek_gets_reasoning_with_every_call_and_none_when_off() -> None:
-    facts = CATALOGUE.facts("gpt-4o")
-    assert facts is not None
-    import msgspec
-
-    deepseek = msgspec.structs.replace(facts, provider="deepseek", thinking="adaptive")
     asked = {**ASK, "messages": called(), "thinking": {"type": "adaptive"}}
-    body = openai_chat.to_upstream(asked, "deepseek-pro", deepseek, nobody).body
+    body = openai_chat.to_upstream(asked, "deepseek-pro", None, nobody).body
     assert body["thinking"] == {"type": "enabled"}
     assert body["messages"][1]["reasoning_content"] == "why"
-    off = openai_chat.to_upstream({**ASK, "messages": called()}, "d", deepseek, nobody).body
+    off = openai_chat.to_upstream({**ASK, "messages": called()}, "deepseek-pro", None, nobody).body
     assert "reasoning_content" not in off["messages"][1]
 
 
@@ -354,3 +348,17 @@ def test_a_long_tool_name_travels_short_and_comes_back_whole(name: str) -> None:
     assert (
         restore(b'{"name":"%b"}' % short.encode(), made.names) == b'{"name":"%b"}' % long.encode()
     )
+
+
+def test_a_refusal_without_words_is_told_in_words() -> None:
+    answer = assemble(events(stream("openai", chunk({}, "content_filter"))))
+    assert answer["stop_reason"] == "refusal"
+    assert answer["content"][0]["text"].startswith("The provider declined")
+
+
+@every
+def test_a_block_in_the_wrong_place_is_refused_by_its_place(name: str) -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA"}}
+    turns = [*ASK["messages"], {"role": "assistant", "content": [image]}]
+    with pytest.raises(InvalidRequest, match=r"^messages\.1\.content\.0\.type"):
+        translate(name, {**ASK, "messages": turns})

@@ -16,6 +16,8 @@ from services.gateway.signatures import sign
 
 _ID = re.compile(r"^[A-Za-z0-9_-]{9,64}$")
 _NOT_ID = re.compile(r"[^A-Za-z0-9_-]")
+# What a refusal without words says, so that it is not taken for a broken answer.
+DECLINED = "The provider declined to answer this request."
 _PARTIAL = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinking")}
 # Used only when a provider reports no usage: characters a token of output stands for, at least.
 _CHARS_PER_TOKEN = 3
@@ -169,6 +171,9 @@ class Writer:
             return
         self.start()
         self._flush()
+        if stop == "refusal" and not self.has_content:
+            self._delta("text", DECLINED)
+            self._stop_block()
         self.ended = True
         if tokens is None:
             tokens = Tokens(input=self._input, output=-(-self._chars // _CHARS_PER_TOKEN))

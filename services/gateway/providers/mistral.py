@@ -13,7 +13,9 @@ from libs.common.catalogue import ModelFacts
 from services.gateway import signatures
 from services.gateway.providers import openai_chat
 from services.gateway.providers.base import Json, Origin, Translated
-from services.gateway.providers.openai_chat import error_of, headers, path, usage_of
+from services.gateway.providers.chat_answers import Stream as ChatStream
+from services.gateway.providers.chat_answers import answer, error_of, usage_of
+from services.gateway.providers.openai_chat import headers, path
 from services.gateway.providers.reading import (
     Request,
     Turn,
@@ -29,7 +31,7 @@ __all__ = ["Stream", "error_of", "from_upstream", "headers", "path", "to_upstrea
 NAME = "mistral"
 _ID = re.compile(r"^[a-zA-Z0-9]{9}$")
 
-Stream = partial(openai_chat.Stream, dialect=NAME)
+Stream = partial(ChatStream, dialect=NAME)
 
 
 def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Origin) -> Translated:
@@ -177,4 +179,4 @@ def _part(block: Json) -> Json:
 
 
 def from_upstream(response: Json, model: str) -> Json:
-    return openai_chat.answer(response, model, NAME)
+    return answer(response, model, NAME)

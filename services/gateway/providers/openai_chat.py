@@ -7,29 +7,27 @@ provider of the model (`facts.provider`) tells which, an unknown one gets the co
 import hashlib
 import re
 from collections import Counter
-from typing import Any
 
 from libs.common.catalogue import ModelFacts
-from libs.common.contracts.usage import Tokens
-from libs.common.errors import InvalidRequest, UpstreamFailed
+from libs.common.errors import InvalidRequest
 from services.gateway import signatures
 from services.gateway.providers import efforts
-from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
-from services.gateway.providers.events import Writer, call_id, message
-from services.gateway.providers.failures import failure, parse, words_of
+from services.gateway.providers.base import Json, Options, Origin, Translated
+from services.gateway.providers.chat_answers import NAME, Stream, answer, error_of, usage_of
 from services.gateway.providers.reading import Request, Turn, check_media, read, reminder, text_of
 from services.gateway.providers.schemas import for_openai, is_strict
-from services.gateway.providers.sse import EventData
-from services.gateway.providers.text import dump_text, load_arguments, load_object
+from services.gateway.providers.text import dump_text
 
-NAME = "openai"
-STOPS = {
-    "stop": "end_turn",
-    "length": "max_tokens",
-    "tool_calls": "tool_use",
-    "function_call": "tool_use",
-    "content_filter": "refusal",
-}
+__all__ = [
+    "Stream",
+    "error_of",
+    "from_upstream",
+    "headers",
+    "path",
+    "to_upstream",
+    "usage_of",
+]
+
 # OpenAI itself, here or at Azure: its newest fields, system messages anywhere, PDF files.
 GENUINE = frozenset(("openai", "azure"))
 MAX_STOPS = 4
@@ -52,7 +50,7 @@ def headers(credential: str, options: Options) -> dict[str, str]:
 def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Origin) -> Translated:
     dropped: Counter[str] = Counter()
     asked = read(request, dropped)
-    provider = facts.provider if facts else ""
+    provider = _provider(model, facts)
     thinks = facts.thinking != "none" if facts else efforts.reasons(model)
     check_media(asked, facts, model)
     body: Json = {"model": model, "messages": _messages(asked, model, provider, dropped)}
@@ -67,6 +65,13 @@ def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Ori
         _put_schema(body, asked.schema, provider)
     _put_effort(body, asked, model, provider, thinks, dropped)
     return Translated(body, dict(dropped), names=asked.names)
+
+
+def _provider(model: str, facts: ModelFacts | None) -> str:
+    """Whose rules count. DeepSeek's own names have no slash; those of its weights elsewhere do."""
+    if facts:
+        return facts.provider
+    return "deepseek" if model.startswith("deepseek-") else ""
 
 
 def put_limits(
@@ -327,186 +332,3 @@ def url_of(source: Json) -> str:
 
 def from_upstream(response: Json, model: str) -> Json:
     return answer(response, model, NAME)
-
-
-def answer(response: Json, model: str, dialect: str) -> Json:
-    choices = response.get("choices")
-    if not choices or not isinstance(choices, list):
-        raise UpstreamFailed(words(response) or "The provider sent no choices.", {"status": 502})
-    choice = choices[0]
-    said = choice.get("message") or {}
-    content: list[Json] = []
-    name, thought = _thought(said)
-    if thought:
-        signature = signatures.sign(dialect, model, name)
-        content.append({"type": "thinking", "thinking": thought, "signature": signature})
-    text = _text(said.get("content")) or said.get("refusal") or ""
-    if text:
-        content.append({"type": "text", "text": text})
-    content += [_tool_use(call) for call in said.get("tool_calls") or []]
-    stop = stop_of(choice.get("finish_reason"), bool(said.get("tool_calls")))
-    if said.get("refusal"):
-        stop = "refusal"
-    return message(response.get("id"), model, content, stop, usage_of(response))
-
-
-def _tool_use(call: Json) -> Json:
-    function = call.get("function") or {}
-    return {
-        "type": "tool_use",
-        "id": call_id(call.get("id")),
-        "name": str(function.get("name") or ""),
-        "input": load_arguments(function.get("arguments")),
-    }
-
-
-def stop_of(reason: object, called: bool) -> str:
-    """Some servers say "stop" where they call tools."""
-    stop = STOPS.get(str(reason), "end_turn")
-    return "tool_use" if called and stop == "end_turn" else stop
-
-
-def _text(content: object) -> str:
-    """A message's or delta's text: a string, or a list of parts."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    return ""
-
-
-def _thought(said: Json) -> tuple[str, str]:
-    """The reasoning in a message or delta, and the name of the field it came under."""
-    for name in ("reasoning_content", "reasoning"):
-        if isinstance(said.get(name), str) and said[name]:
-            return name, said[name]
-    content = said.get("content")
-    if not isinstance(content, list):
-        return "", ""
-    parts = [part.get("thinking") for part in content if isinstance(part, dict)]
-    return "content", "".join(each if isinstance(each, str) else _text(each) for each in parts)
-
-
-def usage_of(response: Json) -> Tokens:
-    usage = response.get("usage") or (response.get("x_groq") or {}).get("usage")
-    return tokens(usage or {})
-
-
-def tokens(usage: Json) -> Tokens:
-    """`prompt_tokens` includes what the cache gave. Reasoning is a part of `completion_tokens`,
-    but at xAI beside it: the total tells."""
-    into = usage.get("prompt_tokens_details") or {}
-    cached = (
-        into.get("cached_tokens")
-        or usage.get("prompt_cache_hit_tokens")
-        or usage.get("cached_tokens")
-        or 0
-    )
-    written = into.get("cache_write_tokens") or 0
-    prompt, output = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
-    if reasoning and usage.get("total_tokens") == prompt + output + reasoning:
-        output += reasoning
-    return Tokens(
-        input=max(0, prompt - cached - written),
-        cache_read=cached,
-        cache_write_5m=written,
-        output=output,
-        reasoning=min(reasoning, output),
-    )
-
-
-def words(response: Any) -> str:
-    """The sentence of an error inside an answer, or ""."""
-    error = response.get("error") if isinstance(response, dict) else None
-    if isinstance(error, dict):
-        return str(error.get("message") or error.get("code") or "The provider failed.")
-    return str(error or "")
-
-
-def error_of(status: int, body: bytes) -> ProviderError:
-    parsed = parse(body)
-    error = parsed.get("error") if isinstance(parsed, dict) else None
-    if not isinstance(error, dict):
-        return failure(status, "", words_of(body))
-    kind, code = str(error.get("type") or ""), str(error.get("code") or "")
-    return failure(status, kind, words_of(body), code)
-
-
-class Stream:
-    """Chunks to events. The end is written when the usage has come: it follows the last
-    choice."""
-
-    def __init__(self, model: str, input_tokens: int, dialect: str = NAME) -> None:
-        self._events = EventData()
-        self._writer = Writer(dialect, model, input_tokens)
-        self._stop = ""
-        self._tokens: Tokens | None = None
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        for data in self._events.feed(chunk):
-            self._take(data)
-        return self._writer.take()
-
-    def close(self) -> list[bytes]:
-        for data in self._events.close():
-            self._take(data)
-        if not self._writer.ended and self._stop:
-            self._end()
-        elif not self._writer.ended:
-            self._fail("api_error", "The provider ended the answer before it was complete.", 502)
-        return self._writer.take()
-
-    def _take(self, data: bytes) -> None:
-        if self._writer.ended:
-            return
-        if data == b"[DONE]":
-            self._end()
-            return
-        chunk = load_object(data)
-        if error := words(chunk):
-            found = error_of(500, data)
-            self._fail(found.type, error, found.status)
-            return
-        self._writer.start(chunk.get("id"))
-        if chunk.get("usage") or chunk.get("x_groq"):
-            self._tokens = usage_of(chunk)
-        for choice in chunk.get("choices") or []:
-            if not choice.get("index"):
-                self._choice(choice)
-
-    def _choice(self, choice: Json) -> None:
-        delta = choice.get("delta") or {}
-        name, thought = _thought(delta)
-        if thought:
-            self._writer.thinking(thought)
-            self._writer.signature(name)
-        self._writer.text(_text(delta.get("content")) or delta.get("refusal") or "")
-        for call in delta.get("tool_calls") or []:
-            self._call(call)
-        if delta.get("refusal"):
-            self._stop = "refusal"
-        elif choice.get("finish_reason") and self._stop != "refusal":
-            self._stop = str(choice["finish_reason"])
-
-    def _call(self, call: Json) -> None:
-        """Some servers leave the index out and send each call whole, under its id."""
-        key = call.get("index")
-        key = call.get("id") if key is None else key
-        function = call.get("function") or {}
-        if not self._writer.knows(key):
-            self._writer.call(key, call.get("id"), str(function.get("name") or ""))
-        arguments = function.get("arguments")
-        if isinstance(arguments, dict):
-            arguments = dump_text(arguments)
-        self._writer.arguments(key, arguments or "")
-
-    def _end(self) -> None:
-        stop = self._stop
-        stop = stop if stop == "refusal" else stop_of(stop, self._writer.called)
-        self._writer.finish(stop, self._tokens)
-
-    def _fail(self, kind: str, text: str, status: int) -> None:
-        if not self._writer.has_content:
-            raise UpstreamFailed(text, {"type": kind, "status": status})
-        self._writer.fail(kind, text)

@@ -14,17 +14,16 @@ from libs.common.errors import InvalidRequest, UpstreamFailed
 from services.gateway import signatures
 from services.gateway.providers import efforts
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
+from services.gateway.providers.chat_answers import error_of, words
 from services.gateway.providers.events import Writer, call_id, message
 from services.gateway.providers.openai_chat import (
     check_tools,
     choice_of,
-    error_of,
     headers,
     put_limits,
     result_text,
     short_id,
     url_of,
-    words,
 )
 from services.gateway.providers.reading import Request, Turn, check_media, read, text_of
 from services.gateway.providers.schemas import for_openai, is_strict

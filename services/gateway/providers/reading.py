@@ -46,6 +46,13 @@ READ = frozenset(
 )
 
 
+PLACES = {
+    "user": frozenset(("text", "image", "document", "tool_result")),
+    "assistant": frozenset(("text", "tool_use", "thinking", "redacted_thinking")),
+    "system": frozenset(("text",)),
+}
+
+
 class Tool(NamedTuple):
     name: str
     description: str
@@ -153,8 +160,18 @@ def _turns(messages: Any, dropped: Counter[str]) -> Iterator[Turn]:
             raise InvalidRequest(f"{where}.role: Input should be 'user', 'assistant' or 'system'")
         blocks: list[Json] = []
         for at, block in enumerate(_blocks(message.get("content"), f"{where}.content")):
-            blocks += plain(block, f"{where}.content.{at}", dropped)
+            found = plain(block, f"{where}.content.{at}", dropped)
+            _check_place(found, role, f"{where}.content.{at}")
+            blocks += found
         yield Turn(index, role, blocks)
+
+
+def _check_place(blocks: list[Json], role: str, where: str) -> None:
+    for block in blocks:
+        if block["type"] not in PLACES[role]:
+            raise InvalidRequest(
+                f"{where}.type: {block['type']!r} is not allowed in a {role} message"
+            )
 
 
 def _blocks(content: Any, where: str) -> list[Json]:
