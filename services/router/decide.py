@@ -22,6 +22,8 @@ from services.router.view import Option, Pin, View
 
 # Asking for a cheap model says that cheap is safe.
 CHEAP_CEILING = 0.30
+# What a model loses that cannot think where the caller wants it to.
+THOUGHTLESS = 0.10
 # What a tool failure in a row adds to the difficulty; on a cheap model the first one is enough.
 ERROR_STEP, ERROR_FLOOR, MOST_ERRORS = 0.08, 0.60, 4
 
@@ -110,7 +112,10 @@ def _task(
 
 def _rank(task: Task, view: View, option: Option) -> Ranked:
     facts, features, rules = option.facts, task.features, view.rules
-    quality = good_enough(skill(facts, task.label.name, rules.learned), task.difficulty)
+    able = skill(facts, task.label.name, rules.learned)
+    if features.thinking != "off" and facts.thinking == "none":
+        able -= THOUGHTLESS
+    quality = good_enough(able, task.difficulty)
     pinned = task.pin is not None and task.pin.model == facts.name
     spend = cost.spend(
         features,

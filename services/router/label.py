@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[float, int]] = {
     "small": (0.15, 300),
     "summary": (0.25, 1500),
     "web_search": (0.25, 600),
+    "compact": (0.45, 2500),
     "simple": (0.15, 150),
     "chat": (0.22, 300),
     "general": (0.40, 500),
@@ -75,6 +76,10 @@ DEEP = re.compile(
     r"bewert\w*|auswirk\w*|vergleich\w*|évalu\w*|compar[ae]\w*|implicaci\w*|ventajas)\b",
     re.IGNORECASE,
 )
+# A coding agent asks for its conversation to be summed up, so that it can go on in less.
+COMPACT = re.compile(
+    r"<summary>|\bsummary of (?:the|our|this) conversation|\bconversation so far\b", re.IGNORECASE
+)
 ASKS = re.compile(
     r"^\W*(?:what(?:'s|s)?|who|when|where|which|how (?:many|much|old|far|tall|long|big|do|does)|"
     r"is|are|does|did|do|can|name|define|spell|translate|tell me|convert|capital of|list|give me|"
@@ -90,6 +95,8 @@ def label_of(features: Features) -> Label:
     if features.background:
         return _label(features.background if features.background in KINDS else "small", 0.95)
     text = features.user_text
+    if features.messages > 2 and COMPACT.search(text):
+        return _label("compact", 0.90)
     name, confidence = _of_text(text, features.user_chars or len(text))
     if features.plan_mode or features.effort in STRONG_EFFORT:
         return _label("analysis", 0.90)

@@ -5,6 +5,7 @@ from libs.common.settings.routing import RuleSettings
 from services.router.label import Label
 from services.router.view import Option
 
+NEEDS_PREMIUM = 0.7
 RISKY = "a move down is likelier to cost than to save"
 IN_TASK = "the task goes on"
 HARDER = "moved up, the work got harder"
@@ -21,6 +22,7 @@ WORDS = {
     "topic": "background call (topic)",
     "summary": "background call (summary)",
     "web_search": "background call (web search)",
+    "compact": "compaction of a conversation",
     "small": "small background call",
 }
 
@@ -45,7 +47,7 @@ def reason(
     if mode == "respect":
         return "served as asked"
     said = _said(label, features)
-    return f"{said}; {stay}" if stay else f"{said}, {_chosen(option)}"
+    return f"{said}; {stay}" if stay else f"{said}, {_chosen(option, label)}"
 
 
 def _said(label: Label, features: Features) -> str:
@@ -54,12 +56,12 @@ def _said(label: Label, features: Features) -> str:
     return f"{WORDS.get(label.name, label.name)} (confidence {label.confidence:.2f})"
 
 
-def _chosen(option: Option) -> str:
-    return {
-        "cheap": "cost-optimized selection",
-        "standard": "the cheapest model that is good enough",
-        "premium": "a premium model is needed",
-    }[option.facts.tier]
+def _chosen(option: Option, label: Label) -> str:
+    if option.facts.tier == "cheap":
+        return "cost-optimized selection"
+    if option.facts.tier == "premium" and label.difficulty >= NEEDS_PREMIUM:
+        return "a premium model is needed"
+    return "the cheapest model that is good enough"
 
 
 def rank_words(good: bool, quality: float) -> str:

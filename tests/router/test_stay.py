@@ -60,6 +60,13 @@ def test_a_tool_failure_moves_a_cheap_session_up_within_its_task() -> None:
     assert found.candidates[0].model == "claude-sonnet-5-5" and found.moved
 
 
+@pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-opus-5-5"])
+def test_a_compaction_reads_the_warm_cache_where_it_is(model: str) -> None:
+    words = "Your task is to create a detailed, thorough summary of the conversation so far."
+    found = plan(turn(words, messages=30), pin=pin(model))
+    assert (found.label, found.candidates[0].model) == ("compact", model)
+
+
 @pytest.mark.parametrize("said", ["yes, go on", "continue", "ok do that"])
 def test_a_short_answer_carries_the_task_on(said: str) -> None:
     chat = request(said, "claude-sonnet-5-5", user_turns=3)
