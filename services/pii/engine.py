@@ -69,11 +69,16 @@ class Engine:
 
     def __init__(self, detector: Detector, model: str = "") -> None:
         self._plain = _engine(detector, _no_op(), ())
+        # The same for every text, since no language model looks at it.
+        self._artifacts = self._plain.nlp_engine.process_text("", LANGUAGE)
         self._prose = _with_model(detector, model) if model else self._plain
 
     def hits(self, text: str, *, prose: bool = False) -> list[Hit]:
         engine = self._prose if prose else self._plain
-        results = engine.analyze(text, LANGUAGE, return_decision_process=True)
+        artifacts = self._artifacts if engine is self._plain else None
+        results = engine.analyze(
+            text, LANGUAGE, return_decision_process=True, nlp_artifacts=artifacts
+        )
         return [_hit(result) for result in results]
 
 

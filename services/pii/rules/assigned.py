@@ -163,10 +163,11 @@ def _is_env_line(text: Text, name: names.Name) -> bool:
 
 
 def _in_commands(text: Text) -> Iterator[Hit]:
+    lower = text.lower
     for literal, pattern in COMMANDS:
-        at = text.lower.find(literal)
+        at = lower.find(literal)
         while at != -1:
             match = pattern.match(text.text, at)
             if match and values.is_secret(match[1], weak=True, env=True):
                 yield Hit(match.start(1), match.end(1), "SECRET", 0.9, "a password argument")
-            at = text.lower.find(literal, match.end() if match else at + len(literal))
+            at = lower.find(literal, match.end() if match else at + len(literal))

@@ -30,7 +30,8 @@ def find(text: Text) -> Iterator[Hit]:
     yield from _web_tokens(text.text)
     yield from _logins(text.text)
     for vendor, literal, back, pattern in DOTTED_FORMATS:
-        yield from _dotted(text.text, vendor, literal, back, pattern)
+        if literal in text.text:
+            yield from _dotted(text.text, vendor, literal, back, pattern)
 
 
 def _private_keys(text: str) -> Iterator[Hit]:
