@@ -19,6 +19,7 @@ TIERS: tuple[Tier, ...] = ("cheap", "standard", "premium")
 DATED = re.compile(r"(?:[-@]20\d{6}|-20\d\d-\d\d-\d\d)$")
 LONG = re.compile(r"\[1m\]$", re.IGNORECASE)
 NEAR = 5
+LONGEST_NAME = 80
 
 
 class ModelFacts(Struct, frozen=True, kw_only=True):
@@ -121,7 +122,7 @@ class Catalogue:
 
     def near(self, asked: str) -> list[str]:
         """Names the asker may have meant, best first."""
-        _, name = self._prefix(asked.strip().lower())
+        _, name = self._prefix(asked[:LONGEST_NAME].strip().lower())
         names = [*self._facts, *self._aliases, AUTO[0]]
         found = difflib.get_close_matches(name, names, n=NEAR, cutoff=0.5)
         return list(dict.fromkeys(found)) or list(self.pool("anthropic").values())

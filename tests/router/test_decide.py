@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libs.common.contracts.identity import Routing
 from libs.common.contracts.routing import Deployment
@@ -208,3 +210,40 @@ def test_the_scorers_word_moves_what_the_label_says() -> None:
     easy = decide(task, view(), now=NOW, needed=0.0).plan.candidates[0]
     hard = decide(task, view(), now=NOW, needed=1.0).plan.candidates[0]
     assert (easy.model, hard.model) == ("claude-haiku-5-5", "claude-sonnet-5-5")
+
+
+@given(
+    model=st.sampled_from(["claude-opus-5-5", "claude-haiku", "gpt-4", "modelmuxer-auto", "nope"]),
+    text=st.text(max_size=300),
+    mode=st.sampled_from(["auto", "within-family", "respect"]),
+    numbers=st.fixed_dictionaries(
+        {
+            "input_tokens": st.integers(0, 3_000_000),
+            "max_tokens": st.integers(0, 200_000),
+            "tools": st.integers(0, 40),
+            "images": st.integers(0, 3),
+            "thinking": st.sampled_from(["off", "budget", "adaptive"]),
+            "tool_choice": st.sampled_from(["", "auto", "tool"]),
+            "prefill": st.booleans(),
+            "opaque": st.booleans(),
+            "last_is_tool_result": st.booleans(),
+            "speed": st.sampled_from(["", "fast"]),
+        }
+    ),
+)
+def test_any_request_gets_a_sound_plan_or_a_plain_refusal(
+    model: str, text: str, mode: Routing, numbers: dict[str, object]
+) -> None:
+    features = request(text, model, **numbers)
+    try:
+        found = plan(features, view(ANTHROPIC + OTHERS), routing=mode)
+    except (InvalidRequest, NotFound):
+        return
+    names = [(c.deployment, c.model) for c in found.candidates]
+    assert 0 < len(names) == len(set(names)) <= 6
+    for candidate in found.candidates:
+        assert candidate.estimate + 1 >= candidate.expected >= 0
+        assert candidate.max_tokens <= candidate.max_output
+        worst = candidate.input_cost + -(-candidate.max_tokens * candidate.output_price // 10**6)
+        assert candidate.estimate == worst
+    assert found.reason and 0 < found.confidence <= 1
