@@ -44,7 +44,7 @@ sbom: .venv/.installed-dev  ## Write the bill of materials of each image (build/
 install: .venv/.installed-all  ## Only create the environment
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp per set of extras; a changed pyproject.toml installs again.
 .venv/.installed-%: pyproject.toml | .venv/bin/python

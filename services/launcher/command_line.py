@@ -9,16 +9,23 @@ import shlex
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
 from msgspec import Struct
+
+from libs.common.settings import Settings
+from libs.common.settings.load import ConfigError, load
+from services.launcher.place import running_stores
 
 HELP = """Mask, route, budget, stream and book every request of your Claude tools.
 
 Start everything with [bold]modelmuxer up[/bold], then:
 ANTHROPIC_BASE_URL=http://localhost:8000 claude"""
 
+# Commands that speak to the bus.
+ON_THE_BUS = ("gateway", "router", "pii", "ledger", "analytics", "data")
 RUN, MONEY, SET_UP = "Run", "Money and keys", "Set up"
 
 
@@ -63,12 +70,32 @@ PARTS = {
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     first = next((word for word in arguments if not word.startswith("-")), "")
+    if first in ON_THE_BUS:
+        _join(_settings(arguments))
     app = build(first or _completed_word())
     try:
         app(list(arguments), prog_name="modelmuxer")
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else int(bool(leave.code))
     return 0
+
+
+def _join(settings: Settings | None) -> None:
+    """Lead a command to the stores of the `modelmuxer up` that runs here, if one does."""
+    if settings and not settings.nats_url:
+        for name, value in running_stores(settings.data).items():
+            os.environ.setdefault(name, value)
+
+
+def _settings(arguments: Sequence[str]) -> Settings | None:
+    """The settings, or None if they are wrong: the command itself will say so, if it needs any."""
+    words = [word.partition("=") for word in arguments]
+    given = [value for option, _, value in words if option == "--config" and value]
+    given += [after for word, after in pairwise(arguments) if word == "--config"]
+    try:
+        return load(given[0] if given else None).settings
+    except ConfigError:
+        return None
 
 
 def build(first: str) -> typer.Typer:

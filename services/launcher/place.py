@@ -6,6 +6,7 @@ killed launcher never leaves a stale lock, and a new one waits for the old child
 
 import contextlib
 import fcntl
+import json
 import os
 import secrets
 import time
@@ -16,6 +17,7 @@ from libs.common.settings.load import ConfigError
 
 VERSION = 1
 LOCK_SECONDS = 12.0
+STORES = "stores.json"
 
 
 @contextlib.contextmanager
@@ -77,6 +79,27 @@ def _check_version(folder: Path) -> None:
             f"{folder} was written by another release (data version {found}, this is {VERSION}); "
             "use that release, or give another --data-dir"
         )
+
+
+def tell_stores(folder: Path, environment: dict[str, str]) -> None:
+    """Let commands of this machine find the stores of the running launcher."""
+    file = folder / STORES
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        json.dump(environment, out)
+
+
+def running_stores(folder: Path) -> dict[str, str]:
+    """Settings that lead to the stores of a launcher that runs now, else none."""
+    try:
+        with (folder / "lock").open() as lock:
+            if not _alive(lock.read().strip()):
+                return {}
+        found = json.loads((folder / STORES).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in found.items()}
 
 
 def password(folder: Path) -> str:

@@ -77,8 +77,8 @@ class Up:
         for name, url in (("nats", settings.nats_url), ("redis", settings.redis_url)):
             if url:
                 continue
-            started = await self._start_store(name, folder)
-            environment |= started
+            environment |= await self._start_store(name, folder)
+        place.tell_stores(folder, environment)
         return environment
 
     async def _start_store(self, name: str, folder: Path) -> dict[str, str]:
