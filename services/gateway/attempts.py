@@ -23,6 +23,7 @@ from services.gateway.kit import Kit
 from services.gateway.outgoing import Outgoing, outgoing
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.base import Dialect, Translator
+from services.gateway.providers.events import UNREADABLE
 from services.gateway.providers.names import restore
 from services.gateway.providers.signing import SIGNERS
 from services.gateway.stream import renamed
@@ -147,7 +148,11 @@ def _canonical(body: bytes, dialect: Dialect, attempt: Attempt) -> bytes:
         tree = msgspec.json.decode(body)
     except msgspec.MsgspecError:
         raise UpstreamFailed(f"{attempt.candidate.provider}: answered without JSON") from None
-    answer = msgspec.json.encode(dialect.from_upstream(tree, attempt.candidate.model))
+    try:
+        answer = msgspec.json.encode(dialect.from_upstream(tree, attempt.candidate.model))
+    except UNREADABLE:
+        provider = attempt.candidate.provider
+        raise UpstreamFailed(f"{provider}: answered in a form that cannot be read") from None
     return restore(answer, attempt.names)
 
 

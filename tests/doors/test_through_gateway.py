@@ -154,3 +154,15 @@ async def test_a_provider_by_preset_is_configured_by_its_name_alone(
         )
     assert said.content[0].text == WORDS
     assert others.seen[-1]["max_tokens"] == 100
+
+
+async def test_openais_reasoning_effort_is_said_as_each_claude_takes_it(mux: Stack) -> None:
+    hello: list[Any] = [{"role": "user", "content": "Hi"}]
+    wanted = {"claude-haiku-4-5": "enabled", "claude-opus-5-5": "adaptive"}
+    async with sdk(mux) as client:
+        for model, kind in wanted.items():
+            mux.provider.reset()
+            await client.chat.completions.create(
+                model=model, messages=hello, reasoning_effort="low", max_tokens=8_000, temperature=1
+            )
+            assert mux.provider.last.json["thinking"]["type"] == kind

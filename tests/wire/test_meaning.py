@@ -1,12 +1,14 @@
 """Random conversations keep their meaning on the way out and back, however streams are cut."""
 
+import contextlib
 import json
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.gateway.providers.events import replay
+from libs.common.errors import UpstreamFailed
+from services.gateway.providers.events import UNREADABLE, replay
 from tests.wire.walk import (
     HERE,
     MODELS,
@@ -141,3 +143,26 @@ def test_a_whole_message_told_as_events_is_the_same_message(drawn: Any) -> None:
         "usage": usage,
     }
     assert assemble(events(b"".join(replay(answer)))) == answer
+
+
+NAMES = """
+    choices delta content tool_calls function arguments id index usage type item output_index
+    response output error message candidates parts text functionCall args usageMetadata
+    finishReason prompt_tokens
+"""
+FIELDS = st.sampled_from(NAMES.split())
+strange = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 99) | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(FIELDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(TRANSLATING), st.lists(strange, min_size=1, max_size=3))
+def test_a_strange_answer_is_a_failure_of_the_provider_never_ours(name: str, values: Any) -> None:
+    raw = b"".join(b"data: %b\n\n" % json.dumps(value).encode() for value in values)
+    with contextlib.suppress(UpstreamFailed):
+        events(stream(name, raw))
+    with contextlib.suppress(UpstreamFailed, *UNREADABLE):
+        dialect(name).from_upstream(values[0], MODELS[name])

@@ -15,9 +15,9 @@ from libs.common.errors import UpstreamFailed
 from services.gateway.providers.anthropic import from_upstream, usage_of
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
 from services.gateway.providers.claude_cloud import prepare, refuse_server_tools, tidy
-from services.gateway.providers.events import error_event
+from services.gateway.providers.events import CUT, GARBLED, UNREADABLE, error_event
 from services.gateway.providers.failures import failure, parse, words_of
-from services.gateway.providers.text import load, load_object
+from services.gateway.providers.text import load_object
 
 __all__ = [
     "STREAM_TYPE",
@@ -150,7 +150,7 @@ class Stream:
     def close(self) -> list[bytes]:
         if self._ended:
             return []
-        return self._fail("api_error", "The provider ended the answer before it was complete.", 502)
+        return self._fail(*CUT)
 
     def _frame(self, frame: bytes) -> list[bytes]:
         kinds, payload = read_frame(frame)
@@ -158,10 +158,13 @@ class Stream:
             name = kinds.get(":exception-type") or kinds.get(":error-code", "")
             found = failure(STATUSES.get(name, 500), name, words_of(payload))
             return self._fail(found.type, found.message, found.status)
-        data = base64.b64decode(load_object(payload).get("bytes") or "")
-        if not data:
+        try:
+            data = base64.b64decode(load_object(payload).get("bytes") or "")
+            kind = str(load_object(data).get("type")) if data else ""
+        except UNREADABLE:
+            return self._fail(*GARBLED)
+        if not kind:
             return []
-        kind = str(load(data).get("type"))
         self._content = self._content or kind == "content_block_start"
         self._ended = self._ended or kind == "message_stop"
         return [b"event: %b\ndata: %b\n\n" % (kind.encode(), data)]

@@ -6,7 +6,7 @@ from libs.common.contracts.usage import Tokens
 from libs.common.errors import UpstreamFailed
 from services.gateway import signatures
 from services.gateway.providers.base import Json, ProviderError
-from services.gateway.providers.events import Writer, call_id, message
+from services.gateway.providers.events import CUT, GARBLED, UNREADABLE, Writer, call_id, message
 from services.gateway.providers.failures import failure, parse, words_of
 from services.gateway.providers.sse import EventData
 from services.gateway.providers.text import dump_text, load_arguments, load_object
@@ -146,7 +146,7 @@ class Stream:
         if not self._writer.ended and self._stop:
             self._end()
         elif not self._writer.ended:
-            self._fail("api_error", "The provider ended the answer before it was complete.", 502)
+            self._writer.fail(CUT)
         return self._writer.take()
 
     def _take(self, data: bytes) -> None:
@@ -155,10 +155,15 @@ class Stream:
         if data == b"[DONE]":
             self._end()
             return
+        try:
+            self._read(data)
+        except UNREADABLE:
+            self._writer.fail(GARBLED)
+
+    def _read(self, data: bytes) -> None:
         chunk = load_object(data)
         if error := words(chunk):
-            found = error_of(500, data)
-            self._fail(found.type, error, found.status)
+            self._writer.fail(error_of(500, data)._replace(message=error))
             return
         self._writer.start(chunk.get("id"))
         if chunk.get("usage") or chunk.get("x_groq"):
@@ -197,8 +202,3 @@ class Stream:
         stop = self._stop
         stop = stop if stop == "refusal" else stop_of(stop, self._writer.called)
         self._writer.finish(stop, self._tokens)
-
-    def _fail(self, kind: str, text: str, status: int) -> None:
-        if not self._writer.has_content:
-            raise UpstreamFailed(text, {"type": kind, "status": status})
-        self._writer.fail(kind, text)

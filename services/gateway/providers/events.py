@@ -10,12 +10,17 @@ import secrets
 from typing import Any
 
 from libs.common.contracts.usage import Tokens
-from services.gateway.providers.base import Json
+from libs.common.errors import UpstreamFailed
+from services.gateway.providers.base import Json, ProviderError
 from services.gateway.providers.text import dump, load
 from services.gateway.signatures import sign
 
 _ID = re.compile(r"^[A-Za-z0-9_-]{9,64}$")
 _NOT_ID = re.compile(r"[^A-Za-z0-9_-]")
+CUT = ProviderError("api_error", "The provider ended the answer before it was complete.", 502)
+GARBLED = ProviderError("api_error", "The provider sent something that cannot be read.", 502)
+# What reading a stranger's JSON may raise.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
 # What a refusal without words says, so that it is not taken for a broken answer.
 DECLINED = "The provider declined to answer this request."
 _PARTIAL = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinking")}
@@ -182,11 +187,15 @@ class Writer:
         self._out.append(event({"type": "message_delta", "delta": delta, "usage": usage}))
         self._out.append(event({"type": "message_stop"}))
 
-    def fail(self, kind: str, text: str) -> None:
-        """The provider broke off after content went out."""
-        if not self.ended:
-            self.ended = True
-            self._out.append(error_event(kind, text))
+    def fail(self, error: ProviderError) -> None:
+        """The provider broke off: after content an event, before it UpstreamFailed, so that
+        another candidate may be asked."""
+        if self.ended:
+            return
+        self.ended = True
+        if not self.has_content:
+            raise UpstreamFailed(error.message, {"type": error.type, "status": error.status})
+        self._out.append(error_event(error.type, error.message))
 
     @property
     def called(self) -> bool:

@@ -13,7 +13,7 @@ from libs.common.contracts.usage import Tokens
 from libs.common.errors import InvalidRequest, UpstreamFailed
 from services.gateway import signatures
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
-from services.gateway.providers.events import Writer, call_id, message
+from services.gateway.providers.events import CUT, GARBLED, UNREADABLE, Writer, call_id, message
 from services.gateway.providers.failures import failure, parse, words_of
 from services.gateway.providers.reading import (
     READ,
@@ -372,19 +372,23 @@ class Stream:
     def close(self) -> list[bytes]:
         for data in self._events.close():
             self._take(data)
-        if not self._writer.ended and self._last is None:
-            error = "The provider ended the answer before it was complete."
-            self._fail(ProviderError("api_error", error, 502))
-        elif not self._writer.ended and self._last is not None:
+        if self._last is None:
+            self._writer.fail(CUT)
+        elif not self._writer.ended:
             self._end(self._last)
         return self._writer.take()
 
     def _take(self, data: bytes) -> None:
         if self._writer.ended:
             return
-        chunk = load_object(data)
+        try:
+            self._read(load_object(data))
+        except UNREADABLE:
+            self._writer.fail(GARBLED)
+
+    def _read(self, chunk: Json) -> None:
         if error := _error(chunk):
-            self._fail(error)
+            self._writer.fail(error)
             return
         self._writer.start(chunk.get("responseId"))
         if chunk.get("usageMetadata"):
@@ -412,12 +416,7 @@ class Stream:
         try:
             stop, words = _stop(chunk, candidate, self._writer.called)
         except UpstreamFailed as error:
-            self._fail(ProviderError("api_error", error.detail, 502))
+            self._writer.fail(ProviderError("api_error", error.detail, 502))
             return
         self._writer.text(words)
         self._writer.finish(stop, self._tokens)
-
-    def _fail(self, error: ProviderError) -> None:
-        if not self._writer.has_content:
-            raise UpstreamFailed(error.message, {"type": error.type, "status": error.status})
-        self._writer.fail(error.type, error.message)

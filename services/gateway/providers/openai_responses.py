@@ -15,7 +15,7 @@ from services.gateway import signatures
 from services.gateway.providers import efforts
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
 from services.gateway.providers.chat_answers import error_of, words
-from services.gateway.providers.events import Writer, call_id, message
+from services.gateway.providers.events import CUT, GARBLED, UNREADABLE, Writer, call_id, message
 from services.gateway.providers.openai_chat import (
     check_tools,
     choice_of,
@@ -300,15 +300,18 @@ class Stream:
     def close(self) -> list[bytes]:
         for data in self._events.close():
             self._take(data)
-        if not self._writer.ended:
-            text = "The provider ended the answer before it was complete."
-            self._fail(ProviderError("api_error", text, 502))
+        self._writer.fail(CUT)
         return self._writer.take()
 
     def _take(self, data: bytes) -> None:
         if self._writer.ended or data == b"[DONE]":
             return
-        event = load_object(data)
+        try:
+            self._read(load_object(data))
+        except UNREADABLE:
+            self._writer.fail(GARBLED)
+
+    def _read(self, event: Json) -> None:
         kind = str(event.get("type") or "")
         if kind == "response.output_text.delta":
             self._text(event, str(event.get("delta") or ""))
@@ -340,9 +343,9 @@ class Stream:
         elif kind in ("response.completed", "response.incomplete"):
             self._end(response)
         elif kind == "response.failed":
-            self._fail(_failure(response.get("error")))
+            self._writer.fail(_failure(response.get("error")))
         elif kind == "error" or words(event):
-            self._fail(_failure(event.get("error") or event))
+            self._writer.fail(_failure(event.get("error") or event))
 
     def _text(self, event: Json, text: str) -> None:
         self._texts.add(event.get("output_index"))
@@ -365,8 +368,3 @@ class Stream:
     def _end(self, response: Json) -> None:
         stop = _stop(response, self._writer.called, self._refused)
         self._writer.finish(stop, usage_of(response) if response.get("usage") else None)
-
-    def _fail(self, error: ProviderError) -> None:
-        if not self._writer.has_content:
-            raise UpstreamFailed(error.message, {"type": error.type, "status": error.status})
-        self._writer.fail(error.type, error.message)

@@ -5,8 +5,6 @@ from typing import Any
 
 import msgspec
 
-from libs.common.errors import UpstreamFailed
-
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -32,13 +30,10 @@ def load(data: bytes | str) -> Any:
 
 
 def load_object(data: bytes) -> dict[str, Any]:
-    """A JSON object from a provider. Raises UpstreamFailed for anything else."""
-    try:
-        value = load(data)
-    except ValueError:
-        value = None
+    """A JSON object. Raises ValueError for anything else."""
+    value = load(data)
     if not isinstance(value, dict):
-        raise UpstreamFailed("The provider sent something that is no JSON object.", {"status": 502})
+        raise ValueError("no JSON object")
     return value
 
 
