@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,16 @@ def test_a_restart_finds_yesterdays_costs_and_budgets(tmp_path: Path) -> None:
         costs = up.call("/v1/analytics/costs?days=7")
     assert [float(b["limit"]) for b in budgets] == [5.0]
     assert costs["requests"] == 1
+
+
+def test_a_copy_of_the_data_directory_is_a_backup(tmp_path: Path) -> None:
+    (before := tmp_path / "before").mkdir()
+    with launched(before) as up:
+        up.call("/v1/analytics/budgets", {"budget_type": "daily", "budget_limit": 5.0})
+        up.stop()
+    shutil.copytree(before / ".modelmuxer", tmp_path / "after" / ".modelmuxer")
+    with launched(tmp_path / "after") as up:
+        assert [float(b["limit"]) for b in up.call("/v1/analytics/budgets")["budgets"]] == [5.0]
 
 
 def test_a_killed_launcher_leaves_no_orphan_and_does_not_block_the_next(tmp_path: Path) -> None:
