@@ -126,3 +126,14 @@ def test_offsets_are_characters_whatever_stands_before() -> None:
 )
 def test_passwords_are_named_in_other_languages_too(word: str) -> None:
     assert values(f"{word}: Walnut7731!") == [("SECRET", "Walnut7731!")]
+
+
+def test_the_token_of_a_url_is_a_secret_and_no_address() -> None:
+    token = "3c4a5b6d7e8f90a23d5678c0abcdef02"
+    assert values(f"SENTRY_DSN=https://{token}@o1.ingest.sentry.io/2") == [("SECRET", token)]
+    assert values("git clone https://anna@github.com/x") == []
+
+
+def test_a_settings_file_in_a_viewer_with_line_numbers_is_understood() -> None:
+    text = "     1→# .env\n     2→DB_PASSWORD=kestrel99blue\n     3→PORT=80\n"
+    assert values(text) == [("SECRET", "kestrel99blue")]

@@ -168,6 +168,10 @@ def _in_commands(text: Text) -> Iterator[Hit]:
         at = lower.find(literal)
         while at != -1:
             match = pattern.match(text.text, at)
-            if match and values.is_secret(match[1], weak=True, env=True):
+            if match and _is_argument(match[1]):
                 yield Hit(match.start(1), match.end(1), "SECRET", 0.9, "a password argument")
             at = lower.find(literal, match.end() if match else at + len(literal))
+
+
+def _is_argument(value: str) -> bool:
+    return "(" not in value and values.is_secret(value, weak=True, env=True)

@@ -40,7 +40,8 @@ def _around(text: str, at: int) -> Hit | None:
         return None
     end = _end_of(domain[0])
     start = _start_of(text, at)
-    if start == at or end == 0:
+    # `https://token@host` is a login, not an address.
+    if start == at or end == 0 or text.endswith("://", 0, start):
         return None
     local, host = text[start:at].lower(), domain[0][:end].lower()
     if RESERVED_DOMAIN.search(host) or RESERVED_LOCAL.fullmatch(local):

@@ -22,6 +22,7 @@ JWT = re.compile(
 LOGIN = re.compile(
     r"[^\s/:@\"'<>`\\]{0,80}:([^\s/@\"'<>`\\](?:[^\s\"'<>`/\\]{0,120}[^\s/\"'<>`@\\])?)@(?=[\w.\[$%{-])"
 )
+TOKEN = re.compile(r"([A-Za-z0-9_-]{16,200})(?::x-oauth-basic)?@(?=[\w\[])")
 DOTTED_FORMATS = tuple((v, literal, back, re.compile(p)) for v, literal, back, p in DOTTED)
 
 
@@ -79,6 +80,8 @@ def _logins(text: str) -> Iterator[Hit]:
         match = LOGIN.match(text, at + 3)
         if match and _is_password(match):
             yield Hit(match.start(1), match.end(1), "SECRET", 0.95, "the password in a URL")
+        elif (match := TOKEN.match(text, at + 3)) and shape.is_random(match[1]):
+            yield Hit(match.start(1), match.end(1), "SECRET", 0.9, "the token in a URL")
         at = text.find("://", at + 3)
 
 

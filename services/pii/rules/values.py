@@ -59,7 +59,8 @@ def _is_password(value: str, env: bool) -> bool:
     if IDENTIFIER.match(value):
         return _is_mixed(value, env)
     if shape.DIGIT in found and len(found) >= 3:
-        return strong or shape.SIGN not in found or env or shape.jumble(value) >= 0.15
+        mixed = len(found) == 4 or shape.SIGN not in found or shape.jumble(value) >= 0.15
+        return strong or env or mixed
     return (strong or env) and len(found) >= 3 or (strong and env)
 
 
