@@ -91,7 +91,7 @@ async def test_identical_requests_at_once_ask_the_provider_once(
 
 async def test_what_is_stored_holds_no_masked_value(mux: Stack, provider: Provider) -> None:
     body = ask("write to anna.schmidt@initech.io")
-    provider.always = say("I wrote to {{anna}}")
+    provider.always = say("I read: {{user}}")
     first = await post(mux, body, key="masked")
     again = await post(mux, body, key="masked")
     assert again.headers["x-modelmuxer-cache"] == "hit" and again.json() == first.json()

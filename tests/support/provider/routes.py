@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from tests.support.provider import chat, gemini, messages, responses
+from tests.support.provider import chat, gemini, keeping, messages, responses
 from tests.support.provider.exchange import Exchange
 from tests.support.provider.state import Provider
 from tests.support.provider.strict import Refused
@@ -25,6 +25,17 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", r"/v1/messages", messages.create),
     ("POST", r"/v1/messages/count_tokens", messages.count),
     ("GET", r"/v1/models(/[^/]+)?", messages.models),
+    ("POST", r"/v1/messages/batches", keeping.batches),
+    ("GET", r"/v1/messages/batches", keeping.batches),
+    ("GET", r"/v1/messages/batches/[^/]+", keeping.batch),
+    ("DELETE", r"/v1/messages/batches/[^/]+", keeping.batch),
+    ("POST", r"/v1/messages/batches/[^/]+/cancel", keeping.batch),
+    ("GET", r"/v1/messages/batches/[^/]+/results", keeping.results),
+    ("POST", r"/v1/files", keeping.files),
+    ("GET", r"/v1/files", keeping.files),
+    ("GET", r"/v1/files/[^/]+", keeping.file),
+    ("DELETE", r"/v1/files/[^/]+", keeping.file),
+    ("GET", r"/v1/files/[^/]+/content", keeping.file),
     ("POST", r"/openai/v1/chat/completions", chat.openai),
     ("POST", r"/openai/v1/responses", responses.create),
     ("POST", r"/mistral/v1/chat/completions", chat.mistral),

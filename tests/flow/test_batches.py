@@ -1,0 +1,109 @@
+"""Batches and files: masked, reserved at batch price, settled from the results, one's own."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.flow.asks import ask
+from tests.support.provider import Provider, say
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.anyio
+
+
+def batch(*texts: str, model: str = "claude-sonnet-5-5") -> list[Any]:
+    params = [ask(text, model=model) for text in texts]
+    return [{"custom_id": f"r{n}", "params": each} for n, each in enumerate(params)]
+
+
+async def test_the_official_client_runs_a_batch_and_gets_its_results(
+    mux: Stack, provider: Provider
+) -> None:
+    provider.always = say("done")
+    async with mux.sdk() as sdk:
+        made = await sdk.messages.batches.create(requests=batch("one", "two"))
+        assert made.processing_status == "in_progress"
+        assert (await sdk.messages.batches.retrieve(made.id)).processing_status == "ended"
+        results = [each async for each in await sdk.messages.batches.results(made.id)]
+    assert [each.custom_id for each in results] == ["r0", "r1"]
+    assert all(each.result.message.content[0].text == "done" for each in results)
+
+
+async def test_a_batch_is_settled_at_batch_price_from_its_results(
+    mux: Stack, provider: Provider
+) -> None:
+    before = len(await mux.rows(0))
+    async with mux.sdk() as sdk:
+        sonnet, haiku = batch("a" * 400), batch("b" * 400, model="claude-haiku-4-5")
+        both = [*sonnet, {**haiku[0], "custom_id": "other"}]
+        made = await sdk.messages.batches.create(requests=both)
+        await sdk.messages.batches.retrieve(made.id)
+    rows = (await mux.rows(before + 2))[before:]
+    assert {row.model for row in rows} == {"claude-sonnet-5-5", "claude-haiku-4-5"}
+    assert sum(row.cost for row in rows) == provider.bill.total > 0
+    assert all(row.batch and row.reserved >= row.cost for row in rows)
+
+
+async def test_fetching_the_results_again_books_nothing_twice(
+    mux: Stack, provider: Provider
+) -> None:
+    async with mux.sdk() as sdk:
+        made = await sdk.messages.batches.create(requests=batch("once"))
+        await sdk.messages.batches.retrieve(made.id)
+        for _ in range(3):
+            _ = [each async for each in await sdk.messages.batches.results(made.id)]
+    await asyncio.sleep(0.3)
+    rows = [row for row in await mux.rows(0) if row.batch]
+    ids = {row.id for row in rows}
+    assert len({row.reservation for row in rows}) == len(ids)
+
+
+async def test_a_batch_is_masked_and_its_results_are_restored(
+    mux: Stack, provider: Provider
+) -> None:
+    provider.always = say("You said: {{user}}")
+    async with mux.sdk("masked") as sdk:
+        made = await sdk.messages.batches.create(requests=batch("mail eva.novak@initech.io now"))
+        await sdk.messages.batches.retrieve(made.id)
+        results = [each async for each in await sdk.messages.batches.results(made.id)]
+    assert b"eva.novak" not in provider.calls[0].body and b"PII_EMAIL_" in provider.calls[0].body
+    assert "eva.novak@initech.io" in results[0].result.message.content[0].text
+
+
+async def test_a_batch_of_another_key_is_not_found(mux: Stack) -> None:
+    async with mux.sdk() as sdk, mux.http("auto") as other:
+        made = await sdk.messages.batches.create(requests=batch("mine"))
+        for path in ("", "/results"):
+            answer = await other.get(f"/v1/messages/batches/{made.id}{path}")
+            assert answer.status_code == 404, answer.text
+        listed = (await other.get("/v1/messages/batches")).json()["data"]
+        mine = [each.id async for each in sdk.messages.batches.list()]
+    assert made.id in mine and made.id not in [each["id"] for each in listed]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "requests"),
+        ({"requests": []}, "requests"),
+        ({"requests": [{"custom_id": "a"}]}, "params"),
+        ({"requests": batch("x") * 2}, "custom_id"),
+        ({"requests": batch("x", model="gpt-6.1-terra")}, "cannot be batched"),
+        ({"requests": [{"custom_id": "a", "params": {"model": "m"}}]}, "max_tokens"),
+    ],
+)
+async def test_a_wrong_batch_names_its_field(mux: Stack, body: Any, words: str) -> None:
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages/batches", json=body)
+    assert answer.status_code in (400, 404) and words in answer.json()["error"]["message"]
+
+
+async def test_files_pass_and_belong_to_the_key_that_sent_them(mux: Stack) -> None:
+    async with mux.http() as http, mux.http("auto") as other:
+        made = await http.post("/v1/files", files={"file": ("a.txt", b"hello", "text/plain")})
+        path = f"/v1/files/{made.json()['id']}"
+        assert b"hello" in (await http.get(f"{path}/content")).content
+        assert (await other.get(path)).status_code == 404
+        assert (await other.get("/v1/files")).json()["data"] == []
+        assert (await http.delete(path)).json()["type"] == "file_deleted"
