@@ -11,6 +11,7 @@ from services.gateway.providers import anthropic, openai_chat
 from services.gateway.providers.names import restore
 from services.gateway.providers.schemas import for_gemini
 from tests.wire.walk import (
+    CATALOGUE,
     MODELS,
     TRANSLATING,
     assemble,
@@ -362,3 +363,24 @@ def test_a_block_in_the_wrong_place_is_refused_by_its_place(name: str) -> None:
     turns = [*ASK["messages"], {"role": "assistant", "content": [image]}]
     with pytest.raises(InvalidRequest, match=r"^messages\.1\.content\.0\.type"):
         translate(name, {**ASK, "messages": turns})
+
+
+def test_a_stop_sequence_is_told_where_the_server_tells_it() -> None:
+    raw = chunk({"content": "a"}) + chunk({}, "stop").replace(
+        b'"index": 0', b'"stop_reason": "END"'
+    )
+    answer = assemble(events(stream("openai", raw)))
+    assert (answer["stop_reason"], answer["stop_sequence"]) == ("stop_sequence", "END")
+
+
+def test_one_token_is_asked_as_the_fewest_a_provider_gives() -> None:
+    body = translate("openai-responses", {**ASK, "max_tokens": 1}).body
+    assert body["max_output_tokens"] == 16
+
+
+def test_gemini_thinks_unseen_where_it_cannot_stop() -> None:
+    asked = {**ASK, "thinking": {"type": "disabled"}}
+    facts = CATALOGUE.facts("gemini-4-argon")
+    body = dialect("gemini").to_upstream(asked, "gemini-4-argon", facts, nobody).body
+    told = body["generationConfig"]["thinkingConfig"]
+    assert told == {"includeThoughts": False, "thinkingLevel": "low"}

@@ -39,7 +39,16 @@ def answer(response: Json, model: str, dialect: str) -> Json:
     stop = stop_of(choice.get("finish_reason"), bool(said.get("tool_calls")))
     if said.get("refusal"):
         stop = "refusal"
-    return message(response.get("id"), model, content, stop, usage_of(response))
+    sequence = _sequence(choice)
+    if sequence and stop == "end_turn":
+        stop = "stop_sequence"
+    return message(response.get("id"), model, content, stop, usage_of(response), sequence)
+
+
+def _sequence(choice: Json) -> str | None:
+    """The stop sequence that ended the answer, from the servers that tell (vLLM)."""
+    told = choice.get("stop_reason")
+    return told if isinstance(told, str) and told else None
 
 
 def _tool_use(call: Json) -> Json:
@@ -133,6 +142,7 @@ class Stream:
         self._events = EventData()
         self._writer = Writer(dialect, model, input_tokens)
         self._stop = ""
+        self._sequence: str | None = None
         self._tokens: Tokens | None = None
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -181,6 +191,7 @@ class Stream:
         self._writer.text(_text(delta.get("content")) or delta.get("refusal") or "")
         for call in delta.get("tool_calls") or []:
             self._call(call)
+        self._sequence = _sequence(choice) or self._sequence
         if delta.get("refusal"):
             self._stop = "refusal"
         elif choice.get("finish_reason") and self._stop != "refusal":
@@ -201,4 +212,6 @@ class Stream:
     def _end(self) -> None:
         stop = self._stop
         stop = stop if stop == "refusal" else stop_of(stop, self._writer.called)
-        self._writer.finish(stop, self._tokens)
+        if self._sequence and stop == "end_turn":
+            stop = "stop_sequence"
+        self._writer.finish(stop, self._tokens, self._sequence)

@@ -16,6 +16,7 @@ from services.gateway.providers.text import dump, load
 from services.gateway.signatures import sign
 
 _ID = re.compile(r"^[A-Za-z0-9_-]{9,64}$")
+_COUNTED = re.compile(r"[_-]\d{1,3}$")
 _NOT_ID = re.compile(r"[^A-Za-z0-9_-]")
 CUT = ProviderError("api_error", "The provider ended the answer before it was complete.", 502)
 GARBLED = ProviderError("api_error", "The provider sent something that cannot be read.", 502)
@@ -38,7 +39,7 @@ def call_id(upstream: object) -> str:
     """A tool call's id that Anthropic accepts and no other turn has. Some servers count
     (`call_0`, `functions.bash:1`): such ids get a tail."""
     text = str(upstream or "")
-    if _ID.match(text):
+    if _ID.match(text) and not _COUNTED.search(text):
         return text
     return f"{_NOT_ID.sub('_', text)[:40] or 'toolu'}_{secrets.token_hex(8)}"
 
@@ -62,7 +63,12 @@ def usage_json(tokens: Tokens) -> Json:
 
 
 def message(
-    upstream_id: object, model: str, content: list[Json], stop: str, tokens: Tokens
+    upstream_id: object,
+    model: str,
+    content: list[Json],
+    stop: str,
+    tokens: Tokens,
+    stop_sequence: str | None = None,
 ) -> Json:
     return {
         "id": message_id(upstream_id),
@@ -71,7 +77,7 @@ def message(
         "model": model,
         "content": content,
         "stop_reason": stop,
-        "stop_sequence": None,
+        "stop_sequence": stop_sequence,
         "usage": usage_json(tokens),
     }
 

@@ -145,10 +145,9 @@ def _put_thinking(
         return
     if not effort:
         return
-    cannot_stop = facts is not None and not facts.thinking_off
-    if cannot_stop and effort == "off":
-        effort = "low"
     thinking: Json = {"includeThoughts": effort != "off"}
+    if effort == "off" and facts and not facts.thinking_off:
+        effort = "low"
     if _by_level(model, facts):
         thinking["thinkingLevel"] = LEVELS.get(effort, "high")
     else:

@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 NAME = "openai-responses"
+# Less is refused; Claude Code asks for one token to see whether a key works.
+LEAST_OUTPUT = 16
 INCOMPLETE = {"max_output_tokens": "max_tokens", "content_filter": "refusal"}
 
 
@@ -60,6 +62,7 @@ def to_upstream(request: Json, model: str, facts: ModelFacts | None, origin: Ori
     if request.get("stream"):
         body["stream"] = True
     put_limits(body, request, facts, "max_output_tokens", dropped)
+    body["max_output_tokens"] = max(LEAST_OUTPUT, body["max_output_tokens"])
     _put_sampling(body, request, facts.sampling if facts else not thinks, dropped)
     _put_tools(body, asked, facts, dropped)
     if asked.schema is not None:
