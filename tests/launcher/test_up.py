@@ -116,7 +116,8 @@ def test_a_copy_of_the_data_directory_is_a_backup(tmp_path: Path) -> None:
     with launched(before) as up:
         up.call("/v1/analytics/budgets", {"budget_type": "daily", "budget_limit": 5.0})
         up.stop()
-    shutil.copytree(before / ".modelmuxer", tmp_path / "after" / ".modelmuxer")
+    source, copy = before / ".modelmuxer", tmp_path / "after" / ".modelmuxer"
+    shutil.copytree(source, copy, symlinks=True)
     with launched(tmp_path / "after") as up:
         assert [float(b["limit"]) for b in up.call("/v1/analytics/budgets")["budgets"]] == [5.0]
 
