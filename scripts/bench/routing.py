@@ -43,7 +43,8 @@ from services.router.health import Health
 from services.router.main import open_service
 from services.router.rules import build
 from services.router.scorer import Prompt
-from services.router.train import read_sets, train
+from services.router.sets import read_sets
+from services.router.train import train
 from services.router.view import View
 from tests.router.simulation import saving
 from tests.support.servers import nats_server, running

@@ -19,7 +19,7 @@ from services.router.learn import Lessons
 from services.router.pareto import pareto as standings_of
 from services.router.replay import replay
 from services.router.scorer import SHIPPED, Prompt, Scorer, load_scorer
-from services.router.train import read_sets
+from services.router.sets import read_sets
 from services.router.train import train as fit
 
 app = typer.Typer(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from services.router.train import Set
+from services.router.sets import Set
 
 
 class Standing(Struct, frozen=True, kw_only=True):

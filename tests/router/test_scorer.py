@@ -12,7 +12,8 @@ from libs.common.settings.load import ConfigError
 from services.router.cli import app
 from services.router.pareto import pareto
 from services.router.scorer import SHIPPED, Prompt, Scorer, features, load_scorer
-from services.router.train import Set, read_sets, train
+from services.router.sets import Set, read_sets
+from services.router.train import train
 
 HARD = ("prove the theorem about prime ideals", "derive the tensor identity for manifolds")
 EASY = ("name a colour of the rainbow", "say hello to my friend")
