@@ -22,8 +22,8 @@ from libs.common.settings.bus import BusSettings
 from libs.common.settings.load import load
 from services.analytics import dead as graves
 from services.analytics import migrations
+from services.analytics.rollups import rebuild
 from services.analytics.store import Store
-from services.analytics.writer import rebuild
 
 T = TypeVar("T")
 ConfigFile = Annotated[str | None, typer.Option("--config", help="The settings file.")]

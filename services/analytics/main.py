@@ -5,8 +5,9 @@ request needs depends on it: while it or ClickHouse is away, the journal waits.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from nats.js.errors import APIError
 
@@ -22,6 +23,7 @@ from libs.common.telemetry import ANALYTICS_EVENTS, ANALYTICS_LAG, ANALYTICS_SEC
 from services.analytics import migrations, reports
 from services.analytics.audit import Trail
 from services.analytics.dead import Burial
+from services.analytics.rollups import Rollups
 from services.analytics.store import Store
 from services.analytics.writer import Writer
 
@@ -39,7 +41,8 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
         if not settings.clickhouse_url:
             await migrations.migrate(store, settings.analytics)
         trail = Trail(bus, store)
-        writer = Writer(store, trail.append, Burial(bus, DURABLE).bury)
+        rollups = Rollups(store)
+        writer = Writer(store, rollups.mark, trail.append, Burial(bus, DURABLE).bury)
         schema = migrations.Gate(store)
 
         async def take(events: list[object]) -> None:
@@ -54,23 +57,34 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
             return await reports.answer(store, trail.head, asked)
 
         await bus.serve(REPORT, report)
-        async with _consuming(
-            Consumer(
-                bus,
-                DURABLE,
-                EVENTS,
-                take,
-                batch=settings.analytics.batch,
-                linger=settings.analytics.linger,
-            )
+        async with (
+            _beside(_watch_lag(bus)),
+            _beside(rollups.run()),
+            _consuming(
+                Consumer(
+                    bus,
+                    DURABLE,
+                    EVENTS,
+                    take,
+                    batch=settings.analytics.batch,
+                    linger=settings.analytics.linger,
+                )
+            ),
         ):
-            watch = asyncio.create_task(_watch_lag(bus), name="lag")
-            try:
-                yield
-            finally:
-                watch.cancel()
+            yield
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs until the context exits."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def _watch_lag(bus: Bus) -> None:

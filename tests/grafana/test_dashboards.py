@@ -11,6 +11,7 @@ import yaml
 
 from deploy.grafana import make_dashboards
 from libs.common.contracts.identity import Principal
+from services.analytics.rollups import Rollups
 from services.analytics.store import Store
 from services.analytics.writer import Writer
 from tests.analytics.conftest import BOB, alert, decision, usage
@@ -49,7 +50,10 @@ async def fill(store: Store) -> None:
     rows += [usage(101, BOB, outcome="error", status=529, error="overloaded_error")]
     rows += [usage(103, unpriced=True), usage(104, outcome="reconciled")]
     rows += [usage(102, Principal(key_id="k", run="run-a", agent="sub"))]
-    await Writer(store, nothing, nothing).take([*rows, decision(1), decision(2), alert()])
+    rollups = Rollups(store)
+    writer = Writer(store, rollups.mark, nothing, nothing)
+    await writer.take([*rows, decision(1), decision(2), alert()])
+    await rollups.settle()
 
 
 @pytest.mark.parametrize("panel", PANELS)
