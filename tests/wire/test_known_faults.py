@@ -384,3 +384,12 @@ def test_gemini_thinks_unseen_where_it_cannot_stop() -> None:
     body = dialect("gemini").to_upstream(asked, "gemini-4-argon", facts, nobody).body
     told = body["generationConfig"]["thinkingConfig"]
     assert told == {"includeThoughts": False, "thinkingLevel": "low"}
+
+
+@every
+def test_unknown_fields_are_counted_under_names_that_a_header_may_hold(name: str) -> None:
+    strange = {f"field_{n}": n for n in range(100)} | {"bad\r\nname: x": 1, "future_field": {}}
+    made = translate(name, {**ASK, **strange})
+    assert len(made.dropped) <= 25
+    assert all("\r" not in each for each in made.dropped)
+    assert sum(made.dropped.values()) == 102

@@ -8,7 +8,7 @@ import msgspec
 from libs.common.errors import InvalidRequest
 from services.gateway.adapt import adapt_claude
 from services.gateway.providers.base import Json, Origin, Translated
-from services.gateway.providers.reading import THREAD
+from services.gateway.providers.reading import THREAD, count_dropped
 
 # What its own client is told by header, or by the address.
 OUTSIDE = frozenset(("model", "stream", "anthropic_beta"))
@@ -38,7 +38,7 @@ def prepare(
         if name in takes and _allowed(name, kept):
             body[name] = msgspec.json.decode(raw)
         else:
-            dropped[name] += 1
+            count_dropped(dropped, name)
     return Translated(body, dict(dropped), tuple(changes)), kept
 
 

@@ -5,6 +5,7 @@ thinking, redacted_thinking): what only Anthropic has is put into words, counted
 refused with the field's name. Nothing disappears silently.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -46,6 +47,8 @@ READ = frozenset(
 )
 
 
+MOST_NAMES = 24
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 PLACES = {
     "user": frozenset(("text", "image", "document", "tool_result")),
     "assistant": frozenset(("text", "tool_use", "thinking", "redacted_thinking")),
@@ -138,7 +141,13 @@ def _check_fields(request: Json, dropped: Counter[str], handled: frozenset[str])
             continue
         if name in REFUSED and value:
             raise InvalidRequest(f"{name}: {REFUSED[name]}; ask for a Claude model")
-        dropped[name] += 1
+        count_dropped(dropped, name)
+
+
+def count_dropped(dropped: Counter[str], name: str) -> None:
+    """Names of the client's making end in a response header: plain ones only, and not many."""
+    plain_name = _PLAIN_NAME.fullmatch(name) and (name in dropped or len(dropped) < MOST_NAMES)
+    dropped[name if plain_name else "other fields"] += 1
 
 
 def _system(system: Any) -> Iterator[str]:
@@ -270,7 +279,7 @@ def _in_words(block: Json, where: str, dropped: Counter[str]) -> list[Json]:
         text = _gather(block.get("content")) or f"[{kind}]"
     else:
         raise _only_claude(f"{where}.type", f"{kind!r} blocks")
-    dropped[kind] += 1
+    count_dropped(dropped, kind)
     return [{"type": "text", "text": text}]
 
 
