@@ -218,7 +218,7 @@ def test_the_scorers_word_moves_what_the_label_says() -> None:
     mode=st.sampled_from(["auto", "within-family", "respect"]),
     numbers=st.fixed_dictionaries(
         {
-            "input_tokens": st.integers(0, 3_000_000),
+            "input_tokens": st.integers(2, 3_000_000),
             "max_tokens": st.integers(0, 200_000),
             "tools": st.integers(0, 40),
             "images": st.integers(0, 3),
