@@ -33,20 +33,28 @@ def _paths() -> dict[str, str]:
     )
 
 
+WHOLE = tuple(
+    field.name
+    for kind in (Usage, Tokens)
+    for field in msgspec.structs.fields(kind)
+    if field.type is int
+)
 USAGE_COLUMNS = {name: attrgetter(path) for name, path in _paths().items()}
 
 
 def usage_columns(used: Sequence[Usage]) -> Columns:
     columns = {name: list(map(get, used)) for name, get in USAGE_COLUMNS.items()}
-    return _checked(columns)
+    return _checked(columns, ("at",), WHOLE)
 
 
 def decision_columns(decisions: Sequence[Decision]) -> Columns:
-    return _checked(transposed([_decision_row(decision) for decision in decisions]))
+    columns = transposed([_decision_row(decision) for decision in decisions])
+    return _checked(columns, ("at",), ("saved", "switch_cost"))
 
 
 def alert_columns(alerts: Sequence[Alert]) -> Columns:
-    return _checked(transposed([_alert_row(alert) for alert in alerts]))
+    columns = transposed([_alert_row(alert) for alert in alerts])
+    return _checked(columns, ("at", "window_start"), ("limit", "spent"))
 
 
 def transposed(rows: Sequence[Row]) -> Columns:
@@ -79,14 +87,15 @@ def sort_out(
     return first[0] + second[0], first[1] + second[1]
 
 
-def _checked(columns: Columns) -> Columns:
+def _checked(columns: Columns, times: tuple[str, ...], whole: tuple[str, ...]) -> Columns:
     """Times as ticks. Raises ValueError for a number that its column would change."""
-    for name, values in columns.items():
-        if not values or not isinstance(values[0], int | float):
-            continue
-        if name in ("at", "window_start"):
-            columns[name] = [ticks(value) for value in values]
-        elif not (min(values) > -LARGEST and max(values) < LARGEST):
+    if not columns or not columns[times[0]]:
+        return {}
+    for name in times:
+        columns[name] = [ticks(value) for value in columns[name]]
+    for name in whole:
+        values = columns[name]
+        if not (min(values) > -LARGEST and max(values) < LARGEST):
             raise ValueError(f"{name}: {max(values, key=abs)} is too large")
     return columns
 

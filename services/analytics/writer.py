@@ -33,40 +33,47 @@ class Writer:
 
     async def take(self, events: Sequence[object]) -> None:
         """Write a batch of mixed kinds. Raises Unavailable if the store is away."""
-        await self._used(await self._fit(_of(events, Usage), usage_columns))
+        await self._used(_of(events, Usage))
         await self._plain("decisions", _of(events, Decision), decision_columns)
         await self._plain("alerts", _of(events, Alert), alert_columns)
         await self._append(_of(events, Audit))
 
     async def _used(self, used: list[Usage]) -> None:
+        used, columns = await self._fit(used, usage_columns)
         await guesses.remember(self._store, used)
-        await self._insert("usage", used, usage_columns)
+        await self._insert("usage", used, columns, usage_columns)
         corrected = await guesses.correct(self._store, used)
         await self._mark([*((e.principal.org, e.at) for e in used), *corrected])
 
     async def _plain(self, table: str, events: list[E], columns_of: ColumnsOf) -> None:
-        await self._insert(table, await self._fit(events, columns_of), columns_of)
+        events, columns = await self._fit(events, columns_of)
+        await self._insert(table, events, columns, columns_of)
 
-    async def _fit(self, events: list[E], columns_of: ColumnsOf) -> list[E]:
-        """The events but for those that no column can hold."""
-        fitting, others = sort_out(events, columns_of) if events else ([], [])
+    async def _fit(self, events: list[E], columns_of: ColumnsOf) -> tuple[list[E], Columns]:
+        """The events with their columns, but for those that no column can hold."""
+        try:
+            return events, columns_of(events)
+        except ValueError:
+            fitting, others = sort_out(events, columns_of)
         for event, why in others:
             await self._bury(event, why)
-        return fitting
+        return fitting, columns_of(fitting)
 
-    async def _insert(self, table: str, events: list[E], columns_of: ColumnsOf) -> None:
+    async def _insert(
+        self, table: str, events: list[E], columns: Columns, columns_of: ColumnsOf
+    ) -> None:
         """Insert them all; if a value among them is refused, halve until it stands alone."""
         if not events:
             return
         try:
-            await self._store.insert(table, columns_of(events))
+            await self._store.insert(table, columns)
         except BadRow as error:
             if len(events) == 1:
                 await self._bury(events[0], error.detail)
                 return
             half = len(events) // 2
-            await self._insert(table, events[:half], columns_of)
-            await self._insert(table, events[half:], columns_of)
+            for part in (events[:half], events[half:]):
+                await self._insert(table, part, columns_of(part), columns_of)
 
 
 def _of(events: Sequence[object], kind: type[E]) -> list[E]:
