@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SERVICES = ("gateway", "router", "pii", "ledger", "analytics", "launcher")
+SERVICES = ("gateway", "router", "pii", "ledger", "analytics", "launcher", "cli")
 # What libs.common may use besides the standard library.
 COMMON_NEEDS = {"msgspec", "nats", "prometheus_client", "genai_prices", "uvloop", "libs"}
 # Where each package of the product's shape does its work.

@@ -32,7 +32,8 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Visit(Struct, kw_only=True):
-    """What the checks of one run know so far."""
+    """What the checks of one run know so far. `missing` is the check whose failure makes the
+    rest pointless."""
 
     gateway: Gateway
     model: str = ""
@@ -42,6 +43,7 @@ class Visit(Struct, kw_only=True):
     health: dict[str, Any] = {}
     date: str = ""
     models: tuple[dict[str, Any], ...] = ()
+    missing: str = ""
 
 
 Check = Callable[[str, Visit], Finding]
@@ -61,17 +63,16 @@ def warning(check: str, reason: str, fix: str) -> Finding:
 
 def run(visit: Visit) -> Iterator[Finding]:
     """All checks in order. Without an answer, or a key, those that need it are skipped."""
-    missing = ""
     for name, check, needs in CHECKS:
-        if missing and needs:
-            yield Finding(check=name, state="skipped", reason=f"needs {missing}")
+        if visit.missing and needs:
+            yield Finding(check=name, state="skipped", reason=f"needs {visit.missing}")
             continue
         try:
             found = check(name, visit)
         except NoAnswer as error:
             found = failed(name, str(error), "look at the log of the gateway")
         if found.state == "failed" and name in ("connection", "ready", "key"):
-            missing = name
+            visit.missing = name
         yield found
 
 
@@ -154,6 +155,8 @@ def answer(name: str, visit: Visit) -> Finding:
     found = visit.gateway.stream({"model": visit.model, "max_tokens": 200, "messages": [ask]})
     if found.answer.status != 200:
         reason = f"{found.answer.status}: {found.answer.message}"
+        if found.answer.status == 503:
+            visit.missing = name  # a part is away: asking again waits for it again
         return failed(name, reason, _fix(found.answer))
     if found.error:
         return failed(name, f"the stream broke: {found.error}", "see the log of the gateway")

@@ -132,7 +132,9 @@ def opencode(wish: Wish, scope: Scope) -> Change:
     if wish.model:
         values[("model",)] = f"anthropic/{wish.model.removeprefix('anthropic/')}"
     owned = tuple(path for path in values if path[0] == "provider")
-    return Change(file=folder / "opencode.json", values=values, owned=owned)
+    # opencode adds its schema to a file without one, and rewrites it by that.
+    schema = {("$schema",): "https://opencode.ai/config.json"}
+    return Change(file=folder / "opencode.json", values=values, owned=owned, defaults=schema)
 
 
 def aider(wish: Wish, scope: Scope) -> Change:

@@ -103,8 +103,9 @@ def disconnect_command(
     if dry_run:
         sys.stdout.write(plan.diff() or f"{plan.file}: nothing to change\n")
         return
-    disconnect(plan)
-    _say(f"{plan.file}: {'as it was' if plan.after is not None else 'gone, as before'}")
+    exactly = disconnect(plan)
+    was = "as it was" if plan.after is not None else "gone, as before"
+    _say(f"{plan.file}: {was if exactly else 'ours is out; what changed since stays'}")
 
 
 @app.command("statusline", rich_help_panel="Set up", add_help_option=False)

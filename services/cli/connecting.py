@@ -79,7 +79,8 @@ def plan_disconnect(client: str, scope: Scope) -> Plan | None:
     return Plan(client=client, file=file, now=now, original=after, after=after)
 
 
-def disconnect(plan: Plan) -> None:
+def disconnect(plan: Plan) -> bool:
+    """Whether everything is exactly as it was; else somebody's changes since then stay."""
     known = record.find(plan.file)
     assert known
     if plan.after == known.before:
@@ -87,6 +88,7 @@ def disconnect(plan: Plan) -> None:
     elif plan.after is not None:
         record.write(plan.file, plan.after, known.mode)
     record.forget(known)
+    return plan.after == known.before
 
 
 def _original(known: record.Record | None, scope: Scope, now: bytes | None) -> bytes | None:

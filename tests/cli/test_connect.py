@@ -45,8 +45,20 @@ def put(file: Path, content: bytes, mode: int = 0o644) -> Path:
 CLIENTS = ("claude", "cline", "opencode", "aider", "continue")
 BEFORE = {
     "claude": OWN,
-    "cline": b'{"version":1,"lastUsedProvider":"cline","providers":{"cline":{"settings":{}}}}',
-    "opencode": b'{ "theme": "nord", "provider": {"anthropic": {"options": {"timeout": 5}}} }\n',
+    "cline": json.dumps(
+        {
+            "version": 1,
+            "lastUsedProvider": "cline",
+            "providers": {
+                "cline": {
+                    "settings": {"provider": "cline", "model": "aion-labs/aion-3.5"},
+                    "updatedAt": "2026-11-22T21:27:45.970Z",
+                    "tokenSource": "manual",
+                }
+            },
+        }
+    ).encode(),
+    "opencode": b'{"theme": "nord", "provider": {"anthropic": {"options": {"timeout": 90000}}} }\n',
     "aider": b"# mine\ndark-mode: true",
     "continue": b"name: Mine\nversion: 0.0.1\nschema: v1\nmodels:\n"
     b"    - name: a\n      provider: x\n",

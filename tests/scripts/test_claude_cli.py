@@ -1,20 +1,17 @@
 """scripts/claude-cli.py as a user runs it: one question, a pipe, and a terminal."""
 
-import contextlib
 import json
 import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.scripts.terminal import Terminal
 from tests.support.product import Product
 from tests.support.servers import free_port
 
@@ -84,46 +81,6 @@ def test_a_refusal_is_one_line_and_an_exit_code(tmp_path: Path, product: Product
     assert nobody.returncode == 1 and "is `modelmuxer up` running?" in nobody.stderr
     assert ask(tmp_path, product, "-m", "").returncode == 2
     assert ask(tmp_path, product, "-m", "x", "--url", "nonsense").returncode == 1
-
-
-class Terminal:
-    """A program in a pseudo-terminal: what a person types and sees."""
-
-    def __init__(self, argv: list[str], env: dict[str, str]) -> None:
-        self._master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            argv, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True,
-            preexec_fn=_own_terminal,
-        )  # fmt: skip
-        os.close(slave)
-        self.seen = ""
-
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def expect(self, pattern: str, seconds: float = 15.0) -> str:
-        """Read on until the pattern comes; returns what came up to its end."""
-        deadline = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.seen)):
-            ready, _, _ = select.select([self._master], [], [], deadline - time.monotonic())
-            assert ready, f"{pattern!r} did not come; seen: {self.seen!r}"
-            with contextlib.suppress(OSError):
-                self.seen += os.read(self._master, 65536).decode()
-        read, self.seen = self.seen[: found.end()], self.seen[found.end() :]
-        return read
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(5)
-        os.close(self._master)
-
-
-def _own_terminal() -> None:
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 @pytest.fixture

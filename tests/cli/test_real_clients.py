@@ -1,0 +1,96 @@
+"""The real clients in a throw-away HOME: connected they answer through the product, and after
+disconnecting their settings are what they were."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_connect import BEFORE, place, put
+from tests.clients.installed import AIDER, CLAUDE_CODE, CLINE, OPENCODE, Client, Missing
+from tests.clients.session import QUIET
+from tests.scripts.terminal import Terminal
+from tests.support.product import Product
+
+pytestmark = pytest.mark.slow
+Run = Callable[..., int]
+QUESTION = "What is the capital of France?"
+CAPITAL = "The capital of France is Paris."
+OPTIONS = {
+    "claude": ["-p", QUESTION, "--output-format", "json"],
+    "cline": [QUESTION],
+    "opencode": ["run", "--model", "anthropic/claude-sonnet-4-5", QUESTION],
+    "aider": [
+        "--no-git", "--yes-always", "--no-check-update", "--analytics-disable",
+        "--no-show-model-warnings", "--message", QUESTION,
+    ],
+}  # fmt: skip
+CLIENTS = {"claude": CLAUDE_CODE, "cline": CLINE, "opencode": OPENCODE, "aider": AIDER}
+
+
+def program(client: Client) -> str:
+    try:
+        return str(client.install())
+    except Missing as missing:
+        pytest.skip(f"{client.name}: {missing}")
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    return QUIET | {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "dumb"} | more
+
+
+def ask(name: str, home: Path) -> str:
+    """Nothing in the environment says where to go: only the settings do."""
+    argv = [program(CLIENTS[name]), *OPTIONS[name]]
+    done = subprocess.run(
+        argv, cwd=home / "project", env=environment(home), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_connected_client_answers_and_leaves_no_trace(
+    name: str, home: Path, mux: Run, product: Product
+) -> None:
+    program(CLIENTS[name])
+    file = put(place(home, name), BEFORE[name])
+    requests = product.log.count(" → ")
+    assert mux("connect", name, "--url", product.url) == 0
+    assert CAPITAL in ask(name, home)
+    assert product.log.count(" → ") > requests, "through the product"
+    assert mux("disconnect", name) == 0
+    assert file.read_bytes() == BEFORE[name]
+
+
+def test_claude_code_in_one_project_only(home: Path, mux: Run, product: Product) -> None:
+    program(CLAUDE_CODE)
+    before = put(home / "project/.claude/settings.local.json", b'{ "permissions": {} }')
+    assert mux("connect", "claude", "--scope", "project", "--url", product.url) == 0
+    answer = json.loads(ask("claude", home).splitlines()[0])
+    assert answer["result"] == CAPITAL and not answer["is_error"]
+    assert mux("disconnect", "claude", "--scope", "project") == 0
+    assert before.read_bytes() == b'{ "permissions": {} }'
+
+
+def test_claude_code_draws_the_status_line(home: Path, mux: Run, product: Product) -> None:
+    """Interactive, in a pseudo-terminal, past its first screens."""
+    begun = {"hasCompletedOnboarding": True, "theme": "dark"}
+    trust = {str(home / "project"): {"hasTrustDialogAccepted": True}}
+    (home / ".claude.json").write_text(json.dumps(begun | {"projects": trust}))
+    assert mux("connect", "claude", "--status-line", "--url", product.url) == 0
+    env = environment(home, TERM="xterm-256color", COLUMNS="150", LINES="40")
+    env.pop("CI")
+    terminal = Terminal([program(CLAUDE_CODE)], env, home / "project")
+    try:
+        terminal.expect(r"ModelMuxer", 60)
+        terminal.type(QUESTION)
+        terminal.expect(r"France", 20)
+        terminal.type("\r")
+        terminal.expect(r"Paris", 60)
+        terminal.expect(r"claude-haiku", 60)
+    finally:
+        terminal.close()
