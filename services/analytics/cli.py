@@ -210,7 +210,7 @@ async def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]])
 
 
 async def _with_bus(settings: Settings, work: Callable[[Bus], Awaitable[T]]) -> T:
-    bus = await Bus.connect(bus_settings(settings), "cli")
+    bus = await Bus.connect(bus_settings(settings), "operator")
     try:
         return await work(bus)
     finally:

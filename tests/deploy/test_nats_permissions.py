@@ -110,7 +110,7 @@ async def test_a_service_cannot_say_what_is_not_its_to_say(
 @pytest.mark.parametrize(
     ("user", "subject"),
     [
-        ("gateway", "usage.v1"),
+        ("gateway", "audit.v1"),
         ("gateway", "ledger.reserve.v1"),
         ("gateway", ">"),
         ("router", "pii.scan.v1"),
