@@ -8,9 +8,7 @@ from msgspec.structs import replace
 from libs.common.catalogue import DATED, Catalogue, ModelFacts
 from libs.common.contracts.routing import Deployment
 from libs.common.errors import NotFound
-from services.router.view import View, serves
-
-UNKNOWN_CONTEXT, UNKNOWN_OUTPUT = 1_000_000, 128_000
+from services.router.view import View, serves, unknown
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -29,6 +27,8 @@ def asked_for(name: str, view: View) -> Asked:
     """Resolve an asked name. Raises NotFound, naming near matches."""
     catalogue = view.rules.catalogue
     found = catalogue.resolve(name or view.rules.settings.default_model or "modelmuxer-auto")
+    if found is None and (lister := _lister(name, view.deployments)):
+        return Asked(name=name, facts=unknown(name, lister.provider))
     if found is None:
         raise _not_found(name, catalogue, view.deployments)
     if found.auto:
@@ -36,7 +36,7 @@ def asked_for(name: str, view: View) -> Asked:
     facts = catalogue.facts(found.model)
     if facts is not None and found.known:
         return Asked(name=name, facts=_as_named(facts, found.model, found.provider))
-    facts = _unknown(found.model, found.provider)
+    facts = unknown(found.model, found.provider)
     if not any(serves(deployment, facts) for deployment in view.deployments):
         raise _not_found(name, catalogue, view.deployments)
     return Asked(name=name, facts=facts, known=False)
@@ -53,24 +53,9 @@ def _as_named(facts: ModelFacts, model: str, provider: str) -> ModelFacts:
     return replace(facts, name=model, provider=provider)
 
 
-def _unknown(model: str, provider: str) -> ModelFacts:
-    """A model nobody knows anything of is believed to take everything."""
-    claude = provider == "anthropic"
-    return ModelFacts(
-        name=model,
-        provider=provider,
-        tier="premium",
-        context=UNKNOWN_CONTEXT,
-        max_output=UNKNOWN_OUTPUT,
-        images=True,
-        documents=True,
-        thinking="both",
-        effort=True,
-        structured=True,
-        server_tools=claude,
-        system_role=claude,
-        display=model,
-    )
+def _lister(name: str, deployments: Sequence[Deployment]) -> Deployment | None:
+    """The deployment that lists a model of that name, which the catalogue need not know."""
+    return next((each for each in deployments if name in each.models), None)
 
 
 def _not_found(name: str, catalogue: Catalogue, deployments: Sequence[Deployment]) -> NotFound:

@@ -11,6 +11,8 @@ from libs.common.settings.routing import RoutingSettings
 from services.router.health import Health
 from services.router.scorer import Scorer
 
+UNKNOWN_CONTEXT, UNKNOWN_OUTPUT = 1_000_000, 128_000
+
 
 class Rules(Struct, frozen=True, kw_only=True):
     """Everything that a reload replaces at once."""
@@ -90,4 +92,26 @@ def pool_of(deployment: Deployment, catalogue: Catalogue) -> list[ModelFacts]:
         names = list(pool.values())
     named = [facts for name in names if (facts := catalogue.facts(name))]
     served = [facts for facts in named if serves(deployment, facts)]
-    return served or [facts for name in deployment.models if (facts := catalogue.facts(name))]
+    if served:
+        return served
+    return [catalogue.facts(m) or unknown(m, deployment.provider) for m in deployment.models]
+
+
+def unknown(model: str, provider: str) -> ModelFacts:
+    """Facts of a model the catalogue does not know: it is believed to take everything."""
+    claude = provider == "anthropic"
+    return ModelFacts(
+        name=model,
+        provider=provider,
+        tier="premium" if claude else "standard",
+        context=UNKNOWN_CONTEXT,
+        max_output=UNKNOWN_OUTPUT,
+        images=True,
+        documents=True,
+        thinking="both",
+        effort=True,
+        structured=True,
+        server_tools=claude,
+        system_role=claude,
+        display=model,
+    )

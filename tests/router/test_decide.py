@@ -247,3 +247,12 @@ def test_any_request_gets_a_sound_plan_or_a_plain_refusal(
         worst = candidate.input_cost + -(-candidate.max_tokens * candidate.output_price // 10**6)
         assert candidate.estimate == worst
     assert found.reason and 0 < found.confidence <= 1
+
+
+def test_models_that_only_a_deployment_lists_are_served_by_name_and_by_auto() -> None:
+    own = Deployment(id="own", provider="own", dialect="openai", models=("llama-9", "gpt-4o"))
+    look = view((own,), unpriced="allow")
+    for asked in ("llama-9", "modelmuxer-auto"):
+        found = plan(request(CODE, asked), look)
+        assert found.candidates[0].deployment == "own"
+    assert plan(request(CODE, "llama-9"), look).candidates[0].model == "llama-9"
