@@ -91,6 +91,7 @@ async def test_the_fourth_request_of_a_minute_waits(mux: Stack, provider: Provid
     async with mux.http(**{"x-api-key": "sk-mm-third-000000000000003"}) as http:
         answers = [await http.post("/v1/messages", json=SMALL) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-    assert 0 < float(answers[3].headers["retry-after"]) <= 60
+    # A little more than a minute at most, so that not all come back at once.
+    assert 0 < float(answers[3].headers["retry-after"]) <= 75
     assert answers[3].json()["error"]["type"] == "rate_limit_error"
     assert len(provider.calls) == 3

@@ -27,7 +27,10 @@ OPENAI = SHARED | {
     "max_completion_tokens", "stream_options", "seed", "user", "store", "service_tier", "logprobs",
     "verbosity", "safety_identifier",
 }  # fmt: skip
+DEEPSEEK = SHARED | {"stream_options", "thinking"}
 MISTRAL = SHARED | {"random_seed", "safe_prompt", "prompt_mode", "prediction"}
+PARTS = ("text", "image_url", "input_audio", "file", "refusal", "thinking", "document_url")
+NOT_AT_THE_TOP = ("oneOf", "anyOf", "allOf", "enum", "not")
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
@@ -40,6 +43,11 @@ async def openai(provider: Provider, exchange: Exchange) -> web.StreamResponse:
 async def mistral(provider: Provider, exchange: Exchange) -> web.StreamResponse:
     """POST /mistral/v1/chat/completions"""
     return await _complete(provider, exchange, "mistral")
+
+
+async def deepseek(provider: Provider, exchange: Exchange) -> web.StreamResponse:
+    """POST /deepseek/chat/completions"""
+    return await _complete(provider, exchange, "deepseek")
 
 
 async def _complete(provider: Provider, exchange: Exchange, kind: str) -> web.StreamResponse:
@@ -92,7 +100,7 @@ def told(messages: list[Json]) -> tuple[str, str, int]:
 
 
 def _check(body: Json, kind: str) -> None:
-    known = OPENAI if kind == "openai" else MISTRAL
+    known = {"openai": OPENAI, "mistral": MISTRAL, "deepseek": DEEPSEEK}[kind]
     for name in body:
         if name not in known:
             raise bad(f"Unrecognized request argument supplied: {name}")
@@ -107,7 +115,10 @@ def _check(body: Json, kind: str) -> None:
         if not NAME.fullmatch(name):
             raise bad(f"Invalid 'tools': {name} does not match the pattern")
     check_choice(body, names)
-    _turns(body["messages"], kind)
+    for tool in body.get("tools") or []:
+        check_schema(tool["function"]["name"], tool["function"].get("parameters"))
+    thinks = (body.get("thinking") or {}).get("type") == "enabled"
+    _turns(body["messages"], kind if kind != "deepseek" or thinks else "openai")
 
 
 def check_choice(body: Json, names: list[str]) -> None:
@@ -135,11 +146,32 @@ def _turns(messages: list[Json], kind: str) -> None:
             raise bad(f"tool_call_ids did not have response messages: {', '.join(waiting)}")
         if role == "user" and not turn.get("content"):
             raise bad(f"messages[{where}].content: must not be empty")
+        _parts(where, turn)
+        if kind == "deepseek" and turn.get("tool_calls") and not turn.get("reasoning_content"):
+            raise bad("The reasoning_content in the thinking mode must be passed back to the API.")
         waiting = [_call(where, call, kind) for call in turn.get("tool_calls") or []]
         if role == "assistant" and not turn.get("content") and not waiting:
             raise bad(f"messages[{where}]: assistant message must have content or tool_calls")
     if waiting:
         raise bad(f"tool_call_ids did not have response messages: {', '.join(waiting)}")
+
+
+def _parts(where: int, turn: Json) -> None:
+    content = turn.get("content")
+    for part in content if isinstance(content, list) else []:
+        if part.get("type") not in PARTS:
+            raise bad(f"messages[{where}].content: Invalid value: '{part.get('type')}'.")
+
+
+def check_schema(name: str, schema: Json | None) -> None:
+    """Raises Refused for what a function's parameters may not be."""
+    if not schema:
+        return
+    if schema.get("type") != "object" or any(word in schema for word in NOT_AT_THE_TOP):
+        raise bad(
+            f"Invalid schema for function '{name}': schema must have type 'object' and not have "
+            "'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level."
+        )
 
 
 def _call(where: int, call: Json, kind: str) -> str:

@@ -132,7 +132,7 @@ async def _stream(
     try:
         deltas = 0
         for part in frames(answer, scene, used):
-            if part.content and scene.fault and deltas == scene.at:
+            if scene.fault and _now(part, scene, deltas):
                 return await _fault(exchange, scene, response)
             deltas += part.content
             reached = part.tokens
@@ -144,6 +144,13 @@ async def _stream(
         provider.charge(exchange.call, answer, made, complete)
     await response.write_eof()
     return response
+
+
+def _now(part: Frame, scene: Scene, deltas: int) -> bool:
+    """Is it time for the fault? At 0 it comes before the first block is opened."""
+    if scene.at == 0:
+        return part.data.startswith(b"event: content_block_start")
+    return part.content and deltas == scene.at
 
 
 async def _write(

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tests.support.provider.bill import Used
 from tests.support.provider.caching import size
-from tests.support.provider.chat import check_bearer, check_choice
+from tests.support.provider.chat import check_bearer, check_choice, check_schema
 from tests.support.provider.exchange import Exchange, foreign_error, foreign_plain, pieces, streamed
 from tests.support.provider.scene import Part, Scene, Text, Think, Use, marked, quoting, unmarked
 from tests.support.provider.seal import is_sealed, seal
@@ -60,9 +60,7 @@ def _check(body: Json) -> None:
     tools = body.get("tools") or []
     check_choice(body, [tool.get("name", "") for tool in tools])
     for tool in tools:
-        schema = tool.get("parameters")
-        if tool.get("type") == "function" and (schema or {}).get("type") != "object":
-            raise bad(f"Invalid schema for function '{tool.get('name')}'")
+        check_schema(tool.get("name", ""), tool.get("parameters"))
     _items(body["input"])
 
 

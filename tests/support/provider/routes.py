@@ -38,6 +38,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", r"/v1/files/[^/]+/content", keeping.file),
     ("POST", r"/openai/v1/chat/completions", chat.openai),
     ("POST", r"/openai/v1/responses", responses.create),
+    ("POST", r"/deepseek/chat/completions", chat.deepseek),
     ("POST", r"/mistral/v1/chat/completions", chat.mistral),
     ("POST", r"/v1beta/models/[^/:]+:(stream)?[gG]enerateContent", gemini.generate),
     ("GET", r"/", _root),

@@ -59,7 +59,8 @@ Part = Text | Use | Think | Redacted | Search
 class Scene:
     """`deltas` is how many pieces each text is cut into, `delay` the seconds between events,
     `first` the seconds before anything is answered. `fault` happens before the content delta
-    number `at`: error, drop, eof or hang; before the first event: drop-first, hang-first.
+    number `at` (0: before the first block): error, drop, eof or hang; `drop-first` comes before
+    anything was said.
     `cut` writes the stream in pieces of so many bytes. `times` ends the scene after N calls.
     `usage` overrides figures of the answer's usage by the names of `Used`."""
 

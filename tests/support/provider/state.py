@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from tests.support.provider.bill import Bill, Line, Used, charge
+from tests.support.provider.bill import Bill, Line, Used, charge, priced_as
 from tests.support.provider.caching import PromptCache
 from tests.support.provider.calls import Call
 from tests.support.provider.scene import Scene, from_marker
@@ -16,6 +16,7 @@ MESSAGE_PATHS = (
     "/v1/messages",
     "/openai/v1/chat/completions",
     "/openai/v1/responses",
+    "/deepseek/chat/completions",
     "/mistral/v1/chat/completions",
 )
 
@@ -84,7 +85,7 @@ class Provider:
         return scene if not scene.times or self._failed[mark] <= scene.times else Scene()
 
     def charge(self, call: Call, answer: Json, used: Used, complete: bool = True) -> None:
-        cost = charge(answer["model"], used)
+        cost = charge(answer["model"], used) if priced_as(answer["model"]) else 0
         line = Line(
             request_id=call.request_id,
             message_id=answer.get("id", ""),
