@@ -47,6 +47,8 @@ _BINDS = (
     "claude-haiku-5-5",
 )
 _BINDING_BETA = "thinking-binding-controls-2026-08-01"
+# What reading a body of another form raises.
+_MISFORMED = (AttributeError, TypeError, KeyError, ValueError, msgspec.MsgspecError)
 _BUDGETS = {"low": 4_000, "medium": 12_000, "high": 31_999}
 _LEAST_BUDGET = 1024
 # beta: whether a model can do without it being a refusal.
@@ -71,6 +73,15 @@ def adapt_claude(
     InvalidRequest for what cannot be kept. Without facts of `served` (a model newer than the
     catalogue) only foreign thinking is taken out."""
     draft = _Draft(body, betas, served)
+    try:
+        _fit(draft, asked, origin)
+    except _MISFORMED:
+        raise InvalidRequest("the request is not in the form of the Messages API") from None
+    return draft.fields, draft.betas, draft.changes
+
+
+def _fit(draft: "_Draft", asked: str, origin: Callable[[str], str] | None) -> None:
+    served = draft.served
     _drop_foreign(draft, origin)
     facts = _CATALOGUE.facts(served)
     if facts and asked != served:
@@ -85,7 +96,6 @@ def adapt_claude(
         _edits(draft)
     if draft.history_changed and served.startswith(_BINDS):
         _unbind(draft)
-    return draft.fields, draft.betas, draft.changes
 
 
 class _Draft:

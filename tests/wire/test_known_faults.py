@@ -393,3 +393,12 @@ def test_unknown_fields_are_counted_under_names_that_a_header_may_hold(name: str
     assert len(made.dropped) <= 25
     assert all("\r" not in each for each in made.dropped)
     assert sum(made.dropped.values()) == 102
+
+
+@every
+@pytest.mark.parametrize(
+    "schema", [{"properties": []}, {"required": [1]}, {"anyOf": {}}, {"properties": {"a": 1}}]
+)
+def test_what_is_no_schema_is_refused_by_its_place(name: str, schema: Json) -> None:
+    with pytest.raises(InvalidRequest, match=r"^tools\.0\.input_schema\."):
+        translate(name, {**ASK, "tools": [{"name": "a", "input_schema": schema}]})

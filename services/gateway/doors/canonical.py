@@ -21,6 +21,10 @@ JSON_ONLY: Json = {"type": "text", "text": "Answer with one JSON object and noth
 _DATA_URL = re.compile(r"^data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,", re.I)
 
 
+# What reading a body of another form raises, beside the errors that name a field.
+MISFORMED = (AttributeError, TypeError, KeyError, ValueError)
+
+
 class Conversation:
     """Messages in canonical order: roles alternate, tool results stand first in their turn,
     the system's words before the first message are the system prompt."""
@@ -97,7 +101,7 @@ def put_effort(out: Json, effort: Any, where: str) -> None:
     if effort == "none":
         out["thinking"] = {"type": "disabled"}
         return
-    if effort not in EFFORTS:
+    if not isinstance(effort, str) or effort not in EFFORTS:
         raise InvalidRequest(f"{where}: must be one of none, {', '.join(EFFORTS)}")
     out["thinking"] = {"type": "adaptive"}
     out.setdefault("output_config", {})["effort"] = EFFORTS[effort]

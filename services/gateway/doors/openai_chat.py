@@ -65,6 +65,14 @@ FINISHES = {
 
 
 def to_canonical(body: Json) -> Json:
+    """Raises InvalidRequest, naming the field."""
+    try:
+        return _canonical(body)
+    except canonical.MISFORMED:
+        raise InvalidRequest("the request is not in the form of Chat Completions") from None
+
+
+def _canonical(body: Json) -> Json:
     body = {name: v for name, v in body.items() if name not in NEUTRAL or v != NEUTRAL[name]}
     out = canonical.start(body, IGNORED, READ)
     if body.get("n") not in (None, 1):
@@ -251,8 +259,8 @@ class Stream:
 
     def __init__(self, body: Json | None = None) -> None:
         self._events = EventData()
-        options = (body or {}).get("stream_options") or {}
-        self._counts = bool(options.get("include_usage"))
+        options = (body or {}).get("stream_options")
+        self._counts = isinstance(options, dict) and bool(options.get("include_usage"))
         self._base: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
         self._calls, self._kind = -1, ""
         self._usage: Json = {}

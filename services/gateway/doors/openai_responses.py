@@ -55,6 +55,14 @@ KEPT_THERE = {
 
 
 def to_canonical(body: Json) -> Json:
+    """Raises InvalidRequest, naming the field."""
+    try:
+        return _canonical(body)
+    except canonical.MISFORMED:
+        raise InvalidRequest("the request is not in the form of the Responses API") from None
+
+
+def _canonical(body: Json) -> Json:
     for name, advice in KEPT_THERE.items():
         if body.get(name) is not None:
             raise InvalidRequest(f"{name}: nothing is stored here; {advice}")

@@ -15,6 +15,7 @@ from libs.common.errors import InvalidRequest
 from services.gateway.providers.base import Json
 from services.gateway.providers.client_tools import CLIENT_TOOLS
 from services.gateway.providers.names import short, shortened
+from services.gateway.providers.schemas import check
 
 # Claude Code's first system block changes with every prompt: kept, it would spoil the cache of
 # every other provider.
@@ -312,6 +313,7 @@ def _tool(tool: Any, where: str, dropped: Counter[str]) -> Tool | None:
         schema = tool.get("input_schema")
         if not isinstance(schema, dict):
             raise InvalidRequest(f"{where}.input_schema: Input should be an object")
+        check(schema, f"{where}.input_schema")
         if tool.get("cache_control"):
             dropped["cache_control"] += 1
         return Tool(name, str(tool.get("description") or ""), schema, bool(tool.get("strict")))
@@ -331,9 +333,9 @@ def _tool(tool: Any, where: str, dropped: Counter[str]) -> Tool | None:
 def _choice(request: Json) -> Json:
     choice = _object(request, "tool_choice")
     kind = choice.get("type")
-    if kind not in (None, "auto", "any", "tool", "none"):
+    if kind is not None and kind not in ("auto", "any", "tool", "none"):
         raise InvalidRequest("tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'")
-    names = {tool.get("name") for tool in request.get("tools") or [] if isinstance(tool, dict)}
+    names = [tool.get("name") for tool in request.get("tools") or [] if isinstance(tool, dict)]
     if kind == "tool" and choice.get("name") not in names:
         raise InvalidRequest(f"tool_choice.name: {choice.get('name')!r} is not among the tools")
     return choice
@@ -364,6 +366,7 @@ def _schema(request: Json) -> Json | None:
     schema = wanted.get("schema")
     if not isinstance(schema, dict):
         raise InvalidRequest("output_config.format.schema: Input should be an object")
+    check(schema, "output_config.format.schema")
     return schema
 
 

@@ -1,11 +1,89 @@
 """JSON schemas as each provider takes them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from libs.common.errors import InvalidRequest
 from services.gateway.providers.base import Json
 
 _JOINS = ("oneOf", "anyOf", "allOf")
+_KINDS: dict[str, Any] = {
+    "$ref": str,
+    "type": str | list,
+    "format": str,
+    "description": str,
+    "enum": list,
+    "required": list,
+    "properties": dict,
+    "$defs": dict,
+    "definitions": dict,
+    "oneOf": list,
+    "anyOf": list,
+    "allOf": list,
+    "prefixItems": list,
+    "items": dict | bool | list,
+}
+_LISTS = frozenset((*_JOINS, "prefixItems"))
+_DEEPEST = 24
+
+
+def check(schema: Any, where: str) -> None:
+    """Raises InvalidRequest, naming the place, for what is no JSON schema at all."""
+    if not _sound(schema, 0):
+        _complain(schema, where, 0)
+
+
+def _sound(schema: Any, depth: int) -> bool:
+    """The same judgement without a place: quick, since nearly every schema is sound."""
+    if not isinstance(schema, dict):
+        return isinstance(schema, bool)
+    for name, value in schema.items():
+        kind = _KINDS.get(name)
+        if kind is None:
+            continue
+        if not isinstance(value, kind):
+            return False
+        if kind is str or depth > _DEEPEST:
+            continue
+        inner = value.values() if kind is dict else value if name in _LISTS else ()
+        if not all(_sound(each, depth + 1) for each in inner):
+            return False
+    return _names_only(schema) and _sound_items(schema, depth)
+
+
+def _names_only(schema: Json) -> bool:
+    return all(isinstance(name, str) for name in schema.get("required") or ())
+
+
+def _sound_items(schema: Json, depth: int) -> bool:
+    items = schema.get("items")
+    return not isinstance(items, dict) or depth > _DEEPEST or _sound(items, depth + 1)
+
+
+def _complain(schema: Any, where: str, depth: int) -> None:
+    if depth > _DEEPEST or isinstance(schema, bool):
+        return
+    if not isinstance(schema, dict):
+        raise InvalidRequest(f"{where}: Input should be a JSON schema")
+    for name, kind in _KINDS.items():
+        if name in schema and not isinstance(schema[name], kind):
+            raise InvalidRequest(f"{where}.{name}: this is no JSON schema")
+    if not _names_only(schema):
+        raise InvalidRequest(f"{where}.required: Input should be a list of names")
+    for place, each in _within(schema):
+        _complain(each, f"{where}.{place}", depth + 1)
+
+
+def _within(schema: Json) -> Iterator[tuple[str, Any]]:
+    """The schemas inside a schema, each with its place."""
+    for group in ("properties", "$defs", "definitions"):
+        for name, each in schema.get(group, {}).items():
+            yield f"{group}.{name}", each
+    for join in (*_JOINS, "prefixItems"):
+        for at, each in enumerate(schema.get(join, ())):
+            yield f"{join}.{at}", each
+    if isinstance(schema.get("items"), dict):
+        yield "items", schema["items"]
 
 
 def for_openai(schema: Json) -> Json:
@@ -78,7 +156,6 @@ _FORMATS = {
     "integer": frozenset(("int32", "int64")),
     "number": frozenset(("float", "double")),
 }
-_DEEPEST = 24
 
 
 def for_gemini(schema: Json) -> Json:
@@ -99,7 +176,8 @@ def _gemini(schema: Any, definitions: Mapping[str, Json], depth: int) -> Json:
     if not isinstance(schema, dict) or depth > _DEEPEST:
         return {"type": "string"} if depth > _DEEPEST else {}
     if "$ref" in schema:
-        target = definitions.get(schema["$ref"], {})
+        target = definitions.get(schema["$ref"])
+        target = target if isinstance(target, dict) else {}
         rest = {name: value for name, value in schema.items() if name != "$ref"}
         return _gemini({**target, **rest}, definitions, depth + 1)
     if schema.get("allOf"):
