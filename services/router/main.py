@@ -51,7 +51,7 @@ SIGNATURE_TTL = 6 * 3600.0
 @asynccontextmanager
 async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
     rules = build(loaded)
-    spool = loaded.settings.data / "spool" / f"router-{uuid.uuid4().hex[:8]}.jsonl"
+    spool = loaded.settings.data / "spool" / "router.jsonl"
     ttl = rules.settings.session_ttl
     async with (
         Outbox(bus, loaded.settings.journal, spool) as outbox,
