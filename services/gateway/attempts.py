@@ -7,7 +7,7 @@ that long. What the provider says about the request itself (400, 401, 403, 404, 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
@@ -76,7 +76,7 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
     first_byte = timeouts.first_token if call.stream else timeouts.total
     reply = await kit.upstreams.send(
         target.base_url + made.path,
-        await _headers(call, target, made, dialect),
+        await _headers(call, attempt, target, made, dialect),
         made.body,
         timeouts={"connect": timeouts.connect, "read": max(first_byte, timeouts.idle)},
         simulated=target.deployment.simulated,
@@ -94,8 +94,10 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
         raise
 
 
-async def _headers(call: Call, target: Target, made: Outgoing, dialect: Dialect) -> Headers:
-    token = oauth(call) if subscribed(call, _of(call, target)) else ""
+async def _headers(
+    call: Call, attempt: Attempt, target: Target, made: Outgoing, dialect: Dialect
+) -> Headers:
+    token = oauth(call) if subscribed(call, attempt.candidate) else ""
     own = dialect.headers(token or target.credential, target.options)
     sign = SIGNERS.get(target.deployment.dialect)
     if sign:
@@ -111,11 +113,6 @@ async def _headers(call: Call, target: Target, made: Outgoing, dialect: Dialect)
             raise CallFailed("no cloud credentials in time", sent=False) from None
     native = target.deployment.dialect == "anthropic"
     return request_headers(call.headers, {**own, **target.headers}, made.betas, native=native)
-
-
-def _of(call: Call, target: Target):  # type: ignore[no-untyped-def]
-    assert call.plan
-    return next(c for c in call.plan.candidates if c.deployment == target.deployment.id)
 
 
 async def _whole(
@@ -263,7 +260,7 @@ def _book_failure(kit: Kit, call: Call, attempt: Attempt, failure: CallFailed) -
     )  # fmt: skip
 
 
-def _relay_signature(kit: Kit, attempt: Attempt):  # type: ignore[no-untyped-def]
+def _relay_signature(kit: Kit, attempt: Attempt) -> Callable[[str], None]:
     """Remember which model made a thinking signature, here and at the router."""
 
     def seen(signature: str) -> None:

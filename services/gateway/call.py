@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct, field
 
-from libs.common.contracts.identity import Key, Principal
+from libs.common.contracts.identity import Key, Principal, Routing
 from libs.common.contracts.routing import Candidate, Features, Plan
 from libs.common.contracts.spending import Reservation
 from services.gateway.body import Body, Fields
@@ -36,7 +36,7 @@ class Call(Struct, kw_only=True):
     headers: RequestHeaders
     body: Body
     features: Features
-    routing: str
+    routing: Routing
     at: float = field(default_factory=time.time)
     timings: Timings = field(default_factory=Timings)
     fields: Fields = field(default_factory=dict)

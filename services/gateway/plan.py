@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from libs.common.contracts.identity import Routing
 from libs.common.contracts.routing import ROUTE, Candidate, Plan, Route
 from libs.common.contracts.spending import RESERVE, Offer, Reservation, Reserve
 from libs.common.errors import BudgetExceeded, Forbidden, InvalidRequest, NotFound, Unavailable
@@ -15,6 +16,8 @@ from services.gateway.kit import Kit
 # The least `max_tokens` worth calling with, above any thinking budget (decisions.md).
 FLOOR = 4096
 SLACK = 60.0
+# From the narrowest to the widest.
+MODES: tuple[Routing, ...] = ("respect", "within-family", "auto")
 
 
 async def route(kit: Kit, call: Call) -> Plan:
@@ -24,7 +27,7 @@ async def route(kit: Kit, call: Call) -> Plan:
         request_id=call.id,
         principal=call.principal,
         features=call.features,
-        routing=call.routing,  # type: ignore[arg-type]
+        routing=call.routing,
         session=call.principal.run,
         models=call.key.models,
         tag=call.headers.get(b"x-modelmuxer-tag")[:100],
@@ -155,11 +158,11 @@ def check_allowed(kit: Kit, call: Call) -> None:
         )
 
 
-def check_routing(call_routing: str, wanted: str) -> str:
+def check_routing(allowed: Routing, wanted: str) -> Routing:
     """Narrow the routing as the request asks; it never widens beyond the key's mode."""
-    order = ("respect", "within-family", "auto")
     if not wanted:
-        return call_routing
-    if wanted not in order:
-        raise InvalidRequest(f"x-modelmuxer-routing: use one of {', '.join(order)}")
-    return min(wanted, call_routing, key=order.index)
+        return allowed
+    for mode in MODES:
+        if wanted == mode:
+            return min(mode, allowed, key=MODES.index)
+    raise InvalidRequest(f"x-modelmuxer-routing: use one of {', '.join(MODES)}")

@@ -43,7 +43,7 @@ async def explain(request: Request) -> dict[str, Any]:
             request_id=call.id,
             principal=call.principal,
             features=call.features,
-            routing=call.routing,  # type: ignore[arg-type]
+            routing=call.routing,
             session=call.principal.run,
             models=key.models,
             dry_run=True,
