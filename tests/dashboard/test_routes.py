@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from libs.common.contracts.identity import Key, Principal
 from libs.common.contracts.usage import Usage
 from libs.common.errors import BY_CODE, MuxError, Unauthenticated
+from services.gateway.dashboard import live as live_module
 from services.gateway.dashboard.live import Handler, Live
 from services.gateway.dashboard.routes import dashboard_routes
 from services.gateway.dashboard.session import COOKIE, Sessions
@@ -24,6 +25,10 @@ async def find(secret: str) -> Key:
     if secret not in ("sk-good", Sessions(b"s").read(Sessions(b"s").open("sk-good").token)[0]):
         raise Unauthenticated("this key is not known here")
     return KEY
+
+
+async def known(key: Key) -> Key:
+    return key
 
 
 async def refuse(request: Request, error: Exception) -> Response:
@@ -90,10 +95,8 @@ async def test_each_page_hears_what_its_key_may_see() -> None:
         heard.append(handler)
 
     live = Live(listen, lambda: False)
-    root = Key(id="key_root", admin=True)
-    pages = [
-        await live.events(key) for key in (KEY, root, Key(id="key_2", org="other", admin=True))
-    ]
+    keys = (KEY, Key(id="key_root", admin=True), Key(id="key_2", org="other", admin=True))
+    pages = [await live.events(partial(known, key)) for key in keys]
     for page in pages:
         await anext(page)
     used = Usage(request_id="r", attempt=1, at=1.0, principal=Principal(key_id="key_1"))
@@ -112,3 +115,22 @@ async def test_streams_end_when_the_gateway_stops(http: httpx.AsyncClient) -> No
     answer = await http.get("/dashboard/events")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.text == "retry: 1000\n\n"
+
+
+async def test_a_stream_ends_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "BEAT_SECONDS", 0.0)
+    keys = [KEY]
+
+    async def listen(handler: Handler) -> None:
+        pass
+
+    async def find_again() -> Key:
+        if not keys:
+            raise Unauthenticated("revoked")
+        return keys[0]
+
+    page = await Live(listen, lambda: False).events(find_again)
+    assert await anext(page) == b"retry: 1000\n\n"
+    assert await anext(page) == b": still here\n\n"
+    keys.clear()
+    assert [event async for event in page] == []

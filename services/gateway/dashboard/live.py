@@ -8,7 +8,7 @@ import msgspec
 from libs.common.contracts.identity import Key
 from libs.common.contracts.reports import request_row
 from libs.common.contracts.usage import Usage
-from libs.common.errors import LimitExceeded
+from libs.common.errors import LimitExceeded, MuxError
 
 Handler = Callable[[Usage], Awaitable[None]]
 Listen = Callable[[Handler], Awaitable[None]]
@@ -28,16 +28,19 @@ class Live:
         self._listening = False
         self._pages: dict[asyncio.Queue[bytes], Key] = {}
 
-    async def events(self, key: Key) -> AsyncIterator[bytes]:
-        """Server-sent events of what this key may see. Raises LimitExceeded."""
+    async def events(self, find: Callable[[], Awaitable[Key]]) -> AsyncIterator[bytes]:
+        """Server-sent events of what a key may see; it is looked up again at every beat.
+
+        Raises what `find` raises, and LimitExceeded."""
+        key = await find()
         if len(self._pages) >= MAX_STREAMS:
             raise LimitExceeded(f"{MAX_STREAMS} pages are open; close one")
         if not self._listening:
-            self._listening = True
             await self._listen(self._heard)
-        return self._stream(key)
+            self._listening = True
+        return self._stream(key, find)
 
-    async def _stream(self, key: Key) -> AsyncIterator[bytes]:
+    async def _stream(self, key: Key, find: Callable[[], Awaitable[Key]]) -> AsyncIterator[bytes]:
         queue: asyncio.Queue[bytes] = asyncio.Queue(BEHIND)
         self._pages[queue] = key
         loop = asyncio.get_running_loop()
@@ -45,12 +48,14 @@ class Live:
         try:
             yield b"retry: 1000\n\n"
             while not self._draining():
-                try:
-                    yield await asyncio.wait_for(queue.get(), LOOK_SECONDS)
-                except TimeoutError:
-                    if loop.time() >= beat:
-                        beat = loop.time() + BEAT_SECONDS
-                        yield b": still here\n\n"
+                if (event := await _next(queue)) is not None:
+                    yield event
+                if loop.time() >= beat:
+                    beat = loop.time() + BEAT_SECONDS
+                    await find()
+                    yield b": still here\n\n"
+        except MuxError:
+            return  # the key was revoked, or nobody can say: the page logs in or connects again
         finally:
             del self._pages[queue]
 
@@ -64,6 +69,13 @@ class Live:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(data)
+
+
+async def _next(queue: asyncio.Queue[bytes]) -> bytes | None:
+    try:
+        return await asyncio.wait_for(queue.get(), LOOK_SECONDS)
+    except TimeoutError:
+        return None
 
 
 def _may_see(key: Key, usage: Usage) -> bool:

@@ -3,6 +3,7 @@ routes that any client may call; the session cookie stands for the key there."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -74,7 +75,7 @@ def dashboard_routes(
 
     async def events(request: Request) -> Response:
         sha, _ = sessions.read(token_of(request.headers.get("cookie", "")))
-        stream = await live.events(await key_of_digest(sha))
+        stream = await live.events(partial(key_of_digest, sha))
         headers = _private() | {"x-accel-buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
