@@ -133,7 +133,7 @@ def opencode(wish: Wish, scope: Scope) -> Change:
         values[("model",)] = f"anthropic/{wish.model.removeprefix('anthropic/')}"
     owned = tuple(path for path in values if path[0] == "provider")
     # opencode adds its schema to a file without one, and rewrites it by that.
-    schema = {("$schema",): "https://opencode.ai/config.json"}
+    schema: Values = {("$schema",): "https://opencode.ai/config.json"}
     return Change(file=folder / "opencode.json", values=values, owned=owned, defaults=schema)
 
 

@@ -1,5 +1,6 @@
 """`modelmuxer connect CLIENT` and `disconnect CLIENT`: one command each to set up and undo."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -80,7 +81,7 @@ def connect_command(
         return
     connect(plan)
     _say(f"{client} now speaks to {url} ({plan.file})")
-    for note in notes(client, url):
+    for note in notes(client, url, plan):
         _say(note)
     _say(f"undo: modelmuxer disconnect {client}{_scope_option(scope)}; check: modelmuxer doctor")
 
@@ -117,14 +118,18 @@ def statusline_command() -> None:
     raise typer.Exit(statusline.main([]))
 
 
-def notes(client: str, url: str) -> list[str]:
-    """What in the environment would win over the settings that we write."""
+def notes(client: str, url: str, plan: Plan) -> list[str]:
+    """What else has a say in where Claude Code goes, and with which key."""
+    if client != "claude":
+        return []
     found = []
-    if client == "claude":
-        if (other := os.environ.get("ANTHROPIC_BASE_URL")) and bare_url(other) != url:
-            found.append(f"note: ANTHROPIC_BASE_URL={other} is exported here; the settings win")
-        if os.environ.get("ANTHROPIC_API_KEY"):
-            found.append("note: ANTHROPIC_API_KEY is exported; Claude Code sends it as well")
+    if (other := os.environ.get("ANTHROPIC_BASE_URL")) and bare_url(other) != url:
+        found.append(f"note: ANTHROPIC_BASE_URL={other} is exported here; the settings win")
+    settings = json.loads(plan.after or b"{}")
+    if os.environ.get("ANTHROPIC_API_KEY") or settings["env"].get("ANTHROPIC_API_KEY"):
+        found.append("note: ANTHROPIC_API_KEY is set too; Claude Code sends both keys")
+    if "apiKeyHelper" in settings:
+        found.append("note: `apiKeyHelper` in the settings provides a key of its own")
     return found
 
 

@@ -101,6 +101,7 @@ def test_the_client_that_reads_each_variable_is_named() -> None:
     assert all(f"`{name}`" in table for name in promises.VARIABLES)
 
 
+@pytest.mark.slow
 def test_debug_mode_says_more_and_never_the_prompt(tmp_path: Path) -> None:
     secret = "wombats in the moonlight"
     with started(tmp_path, {"MODELMUXER_DEBUG": "true"}) as loud:
@@ -132,6 +133,7 @@ def test_the_streaming_sample_shows_pieces_as_they_arrive(product: Product) -> N
     assert arrived[-1][0] - arrived[0][0] > 0.05, "they came apart"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["sdks.md", "openai-clients.md"])
 def test_python_samples_run(page: str, product: Product) -> None:
     text = (ROOT / "docs" / page).read_text()

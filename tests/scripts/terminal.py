@@ -23,6 +23,8 @@ class Terminal:
         self.seen = ""
 
     def type(self, text: str) -> None:
+        """Nobody types faster than this; a program just after its prompt may miss a Ctrl-C."""
+        time.sleep(0.15)
         os.write(self._master, text.encode())
 
     def expect(self, pattern: str, seconds: float = 15.0) -> str:
