@@ -1,6 +1,7 @@
 """The routes under /dashboard, without a browser."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx
 import msgspec
