@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,14 @@ def test_decisions_are_numbered_without_gaps_and_have_their_sections() -> None:
         content = file.read_text()
         for section in ("Status", "Context", "Decision", "Consequences", "Alternatives"):
             assert re.search(rf"^(## |\*\*){section}", content, re.MULTILINE), (file.name, section)
+
+
+def test_every_dependency_has_its_decision() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    asked = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    names = {re.split(r"[\[<>=;~ ]", line)[0] for line in asked} - {"modelmuxer"}
+    decided = " ".join(file.read_text() for file in DECISIONS)
+    assert {name for name in names if not re.search(rf"\b{name}\b", decided)} == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
