@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?=
 UP_OPTIONS := $(if $(PORT),--port $(PORT)) $(ARGS)
 
-.PHONY: run test check fmt bench bench-pii bench-peers lock sbom install help
+.PHONY: run test check fmt bench bench-pii bench-peers compat-prove lock sbom install help
 
 run: .venv/.installed-all  ## Install what is missing and start everything (PORT=8080 ARGS="--data-dir D")
 	@$(BIN)/modelmuxer up $(UP_OPTIONS)
@@ -28,6 +28,9 @@ bench: .venv/.installed-dev  ## Measure latency and CPU: direct, ModelMuxer, and
 
 bench-pii: .venv/.installed-dev  ## Measure masking: ms per KB beside Presidio, worst inputs, a long conversation
 	@$(BIN)/python -m scripts.bench.pii
+
+compat-prove: .venv/.installed-dev  ## Run the compatibility table against a naive relay: every row must fail there
+	@$(BIN)/python -m tests.compat.prove
 
 bench-peers: .venv/.installed-dev  ## Install the peers that `make bench` compares with
 	@$(BIN)/python -m scripts.bench.peers
