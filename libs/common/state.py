@@ -19,6 +19,7 @@ from nats.js.errors import APIError
 from libs.common.bus import LOST, Bus
 from libs.common.contracts.base import STATE_STREAM, STATE_SUBJECTS
 from libs.common.errors import Unavailable
+from libs.common.tasks import end
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -70,9 +71,7 @@ class StateReader(Generic[T]):
 
     async def stop(self) -> None:
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     async def _run(self) -> None:
         while True:

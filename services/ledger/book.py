@@ -50,9 +50,11 @@ class OverBudget(BudgetExceeded):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What booking a row did; `overrun` is what it cost beyond its reservation."""
+    """What booking a row did: `cost` is by how much the book has grown, `overrun` what the
+    row cost beyond its reservation."""
 
     news: bool
+    cost: int
     overrun: int
     crossings: list[Crossing]
 
@@ -95,7 +97,9 @@ class Book:
             for passed in booked.passed
         ]
         overrun = max(0, row.cost - booked.reserved) if booked.opened else 0
-        return Outcome(news=booked.status == "booked", overrun=overrun, crossings=crossings)
+        return Outcome(
+            news=booked.status == "booked", cost=booked.cost, overrun=overrun, crossings=crossings
+        )
 
 
 class Unbooked(Unavailable):

@@ -112,6 +112,7 @@ class Passed(Struct, frozen=True, kw_only=True):
 class Booked(Struct, frozen=True, kw_only=True):
     status: str
     reserved: int
+    cost: int
     opened: bool
     passed: list[Passed] = []
 

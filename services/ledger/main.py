@@ -54,7 +54,7 @@ async def open_service(bus: Bus, loaded: Loaded, clock: Clock = time.time) -> As
         outbox = await enter(Outbox(bus, settings.journal, spool(loaded)))
         book = Book(store, settings.ledger, clock)
         keeper = Keeper(bus, store, register, book)
-        stack.callback(keeper.close)
+        stack.push_async_callback(keeper.close)
         await keeper.open()
         alerter = Alerter(register, store, outbox, clock)
         settler = Settler(book, alerter)

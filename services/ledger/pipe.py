@@ -21,6 +21,8 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from libs.common.tasks import end
+
 KINDS: dict[str, type[Exception]] = {
     "NOSCRIPT": NoScriptError,
     "LOADING": BusyLoadingError,
@@ -48,7 +50,7 @@ class Pipe:
 
     async def close(self) -> None:
         if self._connecting:
-            self._connecting.cancel()
+            await end(self._connecting)
         if self._wire:
             self._wire.give_up(ConnectionError("the connection was closed"))
 

@@ -17,11 +17,13 @@ from libs.common.contracts.spending import ALERTED
 from libs.common.contracts.usage import USED
 from libs.common.errors import Unavailable
 from libs.common.replay import replay
+from libs.common.tasks import end
 from services.ledger import names
 from services.ledger.book import Book, Unbooked
+from services.ledger.months import Sums, add_row, close_month, restore_months
 from services.ledger.register import Register
 from services.ledger.store import AWAY, Store
-from services.ledger.windows import LETTERS
+from services.ledger.windows import HOUR, LETTERS
 
 log = logging.getLogger(__name__)
 LOCK = "ledger:rebuilding"
@@ -41,6 +43,7 @@ class Keeper:
 
     def __init__(self, bus: Bus, store: Store, register: Register, book: Book) -> None:
         self._bus, self._store, self._register, self._book = bus, store, register, book
+        self._now, self._looked = book.now, 0.0
         self._task: asyncio.Task[None] | None = None
         self._run = ""
 
@@ -59,6 +62,7 @@ class Keeper:
     async def open(self) -> None:
         """Bring the store up to date at the start of a replica; a store that is away waits."""
         try:
+            self._run = await self._run_id()
             if await self._store.redis.exists(names.BOOK):
                 await self._register.restore()
             else:
@@ -85,12 +89,19 @@ class Keeper:
 
     async def watch(self) -> None:
         """Notice that Redis was started again: after a crash it may lack its last moments,
-        which the journal has. Called every few seconds."""
-        info = await self._store.redis.info("server")
-        before, self._run = self._run, str(info["run_id"])
-        if before and before != self._run and await self._store.redis.exists(names.BOOK):
-            rows = await self._replay(time.time() - CRASH_SECONDS)
-            log.warning("redis was restarted; %d rows were missing and are booked", rows[0].rows)
+        which the journal has. Close the month that has passed. Called every few seconds."""
+        run = await self._run_id()
+        if self._run and run != self._run and await self._store.redis.exists(names.BOOK):
+            done, _ = await self._replay(time.time() - CRASH_SECONDS)
+            log.warning("redis was restarted; %d rows were missing and are booked", done.rows)
+        self._run = run
+        if self._now() - self._looked > HOUR:
+            await close_month(self._register, self._store, self._now())
+            self._looked = self._now()
+
+    async def _run_id(self) -> str:
+        """Another one after every start of Redis."""
+        return str((await self._store.redis.info("server"))["run_id"])
 
     async def wipe(self) -> None:
         """Forget everything. The marks go first, so that nothing is reserved meanwhile."""
@@ -106,9 +117,9 @@ class Keeper:
                 await redis.delete(key)
         await redis.delete(names.KEYS_BY_HASH, names.KEYS_BY_ID, names.ORGS)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._task:
-            self._task.cancel()
+            await end(self._task)
 
     def _start(self) -> None:
         if self._task is None or self._task.done():
@@ -123,13 +134,17 @@ class Keeper:
     async def _replay(self, since: float = 0.0) -> tuple[Rebuilt, set[str]]:
         rows = cost = 0
         orgs: set[str] = set()
+        months: Sums = {}
         async for batch in replay(self._bus, USED, since):
             for row in batch:
                 outcome = await self._book.settle(row)
                 rows += outcome.news
-                cost += row.cost if outcome.news else 0
+                cost += outcome.cost
+                add_row(months, row, outcome.cost)
                 orgs.add(row.principal.org)
             await self._store.redis.expire(LOCK, LOCK_SECONDS)
+        if not since:
+            await restore_months(self._register, self._store, months)
         return Rebuilt(rows=rows, cost=cost), orgs
 
     async def _restore_told(self) -> None:

@@ -42,8 +42,18 @@ class PauseWord(Struct, frozen=True, kw_only=True, tag="pause"):
     pause: Paused_
 
 
-Word = BudgetWord | KeyWord | LimitWord | PauseWord
-W = TypeVar("W", BudgetWord, LimitWord, PauseWord)
+class MonthWord(Struct, frozen=True, kw_only=True, tag="month"):
+    """What a month that has passed has cost, for a scope with a total."""
+
+    org: str
+    scope: str
+    scope_id: str
+    start: int
+    cost: int = 0
+
+
+Word = BudgetWord | KeyWord | LimitWord | PauseWord | MonthWord
+W = TypeVar("W", BudgetWord, LimitWord, PauseWord, MonthWord)
 
 
 class Register:
@@ -90,6 +100,17 @@ class Register:
         return {org_of(word) for _, word in self._words.values()} | {
             word.key.org for word in self.all_keys()
         }
+
+    def knows(self, word: Word) -> bool:
+        return name_of(word) in self._words
+
+    def totals(self) -> list[tuple[str, str, str]]:
+        """Scopes with a budget that never ends; those of runs end with the run."""
+        return [
+            scope
+            for scope, budgets in self._by_scope.items()
+            if scope[1] != "run" and any(b.window == "total" for b in budgets.values())
+        ]
 
     def all_keys(self) -> list[KeyWord]:
         return [_unpacked(packed)[1] for packed in self._keys.values()]
@@ -157,6 +178,8 @@ class Register:
         return True
 
     async def _apply(self, word: Word, place: int) -> None:
+        if isinstance(word, MonthWord):
+            return  # only a rebuild needs it
         keys, args = stored(word, place)
         await self._store.run("define", keys, args)
 
@@ -172,6 +195,8 @@ def name_of(word: Word) -> str:
             return f"budget.{word.budget.id}"
         case KeyWord():
             return f"key.{word.key.id}"
+        case MonthWord():
+            return f"month.{names.digest(word.org, word.scope, word.scope_id)}.{word.start}"
         case LimitWord():
             entry = word.entry
             return f"limit.{names.digest(entry.org, entry.scope, entry.scope_id)}"
@@ -187,10 +212,14 @@ def org_of(word: Word) -> str:
             return word.key.org
         case LimitWord():
             return word.entry.org
+        case MonthWord():
+            return word.org
     return word.pause.org
 
 
-def stored(word: Word, place: int) -> tuple[list[str], list[str | int | bytes]]:
+def stored(
+    word: BudgetWord | KeyWord | LimitWord | PauseWord, place: int
+) -> tuple[list[str], list[str | int | bytes]]:
     """Keys and arguments of the script that defines it."""
     match word:
         case BudgetWord():

@@ -1,6 +1,7 @@
 """The fast book: Redis, and the scripts that are its only transactions."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -47,13 +48,17 @@ class Store:
         out to be lost: every script bears being run twice."""
         lua = self._scripts[script]
         command = ("EVALSHA", lua.sha1, len(keys), *keys, *args)
+        with contextlib.suppress(ConnectionError):
+            return await self._evaluated(lua, command)
+        await asyncio.sleep(0.01)
+        return await self._evaluated(lua, command)
+
+    async def _evaluated(self, lua: "Script", command: tuple[Any, ...]) -> Any:
         try:
             return await self._pipe.execute(*command)
         except NoScriptError:
             await self._pipe.execute("SCRIPT", "LOAD", lua.text)
-        except ConnectionError:
-            await asyncio.sleep(0.01)
-        return await self._pipe.execute(*command)
+            return await self._pipe.execute(*command)
 
 
 class Script:

@@ -16,6 +16,7 @@ from libs.common.bus import Bus
 from libs.common.contracts.usage import USED, Usage
 from libs.common.errors import Unavailable
 from libs.common.outbox import Outbox
+from libs.common.tasks import end
 from libs.common.telemetry import LEDGER_RECONCILED
 from services.ledger import names
 from services.ledger.book import Clock
@@ -65,9 +66,7 @@ class Sweeper:
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await end(task)
 
     async def _run(self, every: float) -> None:
         while True:

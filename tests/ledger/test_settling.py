@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.usage import USED, Tokens, Usage
 from libs.common.errors import BudgetExceeded
 from libs.common.journal import Consumer
@@ -173,6 +174,32 @@ async def test_a_wiped_store_is_rebuilt_before_anything_is_admitted(
     assert await outcome(ledger) in ("Unavailable", "BudgetExceeded")
     await until(refused)
     assert await ledger.spent() == (500, 0)
+
+
+async def test_a_total_outlives_the_rows_it_was_summed_from(
+    tmp_path: Path, nats: Server, redis: Server, client: Client
+) -> None:
+    loaded = loaded_for(tmp_path, nats, redis, MODELMUXER_LEDGER__SWEEP_EVERY="0.05")
+    clock = Hands(1_792_800_000.0)  # the 24th of October 2026
+    async with replica(loaded, clock):
+        await client.budget(10_000, window="total")
+        client.use("old", 700, reservation="", at=clock.at)
+        await client.settled(700)
+        clock.at += 25 * 86400
+        client.use("new", 50, reservation="", at=clock.at)
+        await client.settled(750)
+        await asyncio.sleep(0.2)  # the month is closed
+    await forget_row(client, 1)
+    await wipe(redis)
+    async with replica(loaded, clock):
+        assert await client.spent() == (750, 0)
+    async with replica(loaded, clock):
+        assert await client.spent() == (750, 0)
+
+
+async def forget_row(client: Client, place: int) -> None:
+    """As the journal does with rows that are too old."""
+    await client.bus.client.jetstream().delete_msg(EVENTS_STREAM, place)
 
 
 async def test_what_a_crash_of_the_store_lost_is_booked_again(

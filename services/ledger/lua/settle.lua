@@ -76,4 +76,5 @@ for i = 1, q.scopes do
   end
 end
 return cmsgpack.pack({status = known and 'known' or 'booked', reserved = old.reserved,
+  cost = known and 0 or q.cost - (corrects and old.cost or 0),
   passed = passed, opened = old.state == 'open'})
