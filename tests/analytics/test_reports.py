@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libs.common.contracts.identity import Principal
 from libs.common.contracts.reports import Report
@@ -16,6 +18,7 @@ from libs.common.errors import Forbidden, InvalidRequest, MuxError, NotFound
 from services.analytics.audit import Head
 from services.analytics.reports import REPORTS, answer
 from services.analytics.reports.asked import GROUPS, Asked, period_of
+from services.analytics.reports.requests import _filtered
 from services.analytics.reports.source import pieces
 from services.analytics.rollups import Rollups
 from services.analytics.store import Store
@@ -266,6 +269,24 @@ async def test_events_of_many_years_and_hours_are_taken_at_once(store: Store) ->
     times = [NOW - n * 31 * DAY for n in range(150)] + [NOW - n * 3600 for n in range(1100)]
     await write(store, *(usage(n, at=at) for n, at in enumerate(times)))
     assert (await told(store, "costs", days="60"))["attempts"] == 1102
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(REPORTS["requests"].known),
+        st.text() | st.sampled_from(["0", "1", "400", "UTC", "csv", "1.a", "Europe/Berlin"]),
+    )
+)
+def test_any_parameters_are_understood_or_refused_by_name(query: dict[str, str]) -> None:
+    try:
+        asked = Asked.of(
+            Report(principal=ALICE, name="requests", query=query), REPORTS["requests"].known
+        )
+        _filtered(asked)
+        assert asked.limit > 0
+        assert asked.period.since < asked.period.until
+    except (InvalidRequest, Forbidden) as error:
+        assert error.detail.partition(":")[0] in query
 
 
 def test_a_span_is_cut_into_days_hours_and_rows() -> None:
