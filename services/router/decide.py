@@ -2,9 +2,10 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from libs.common.catalogue import TIERS
 from libs.common.contracts.routing import Features, Plan, Route
@@ -57,6 +58,7 @@ def decide(
     asked = asked_for(route.features.model, view)
     if not asked.auto:
         check_asked(route.models, *_names(asked))
+    route = replace(route, models=_listed(route.models, asked, view))
     held = pin or _thinker(route.features, origins or {}, now)
     task = _task(route, view, asked, held, origins or {}, now, needed)
     options, rejected = options_of(task, view)
@@ -72,6 +74,15 @@ def _thinker(features: Features, origins: Mapping[str, str], now: float) -> Pin 
     if not made or not features.last_is_tool_result:
         return None
     return Pin(deployment="", model=made[-1], asked=features.model, at=now)
+
+
+def _listed(models: Sequence[str], asked: Asked, view: View) -> tuple[str, ...]:
+    """The key's list with what its names lead to: an old name allows its living successor."""
+    if not models:
+        return ()
+    found = (view.rules.catalogue.resolve(name) for name in models)
+    targets = [each.model for each in found if each and each.model]
+    return (*models, *targets, *([asked.facts.name] if asked.facts else []))
 
 
 def _names(asked: Asked) -> tuple[str, ...]:

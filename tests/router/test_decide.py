@@ -78,6 +78,13 @@ def test_a_model_off_the_keys_list_is_forbidden_and_the_list_is_named() -> None:
         plan(request(CODE, "claude-opus-5-5"), models=("claude-haiku-*",))
 
 
+@pytest.mark.parametrize("listed", ["claude-3-5-sonnet-latest", "claude-3-5-*", "sonnet"])
+def test_an_old_name_on_the_list_allows_its_successor(listed: str) -> None:
+    asked = "sonnet" if listed == "sonnet" else "claude-3-5-sonnet-latest"
+    found = plan(request(CODE, asked), models=(listed,))
+    assert [c.model for c in found.candidates] == ["claude-sonnet-5-5"]
+
+
 def test_candidates_keep_to_the_keys_list() -> None:
     found = plan(
         request("analyze this in depth and weigh it", "modelmuxer-auto"),
