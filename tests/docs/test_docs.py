@@ -121,6 +121,11 @@ def test_every_metric_is_documented() -> None:
     assert [name for name in names if name not in documented] == []
 
 
+def test_every_alert_has_its_runbook() -> None:
+    alerts = re.findall(r"- alert: (\w+)", text("deploy/prometheus/alerts.yml"))
+    assert re.findall(r"^## (\w+)$", text("docs/runbooks.md"), re.MULTILINE) == alerts
+
+
 def test_no_document_speaks_of_a_package_index_host() -> None:
     files = [*DOCUMENTS, *ROOT.glob("*.lock"), *ROOT.glob("requirements/*"), ROOT / "Dockerfile"]
     hosts = re.compile(r"--(extra-)?index-url|pythonhosted\.org")
