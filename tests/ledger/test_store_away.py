@@ -56,3 +56,11 @@ async def test_budgets_cannot_change_while_they_cannot_be_written_down(
     with pytest.raises(Unavailable):
         await ledger.budget(1000)
     nats.start()
+    await until(lambda: defined(ledger), 10)
+
+
+async def defined(ledger: Client) -> bool:
+    try:
+        return bool(await ledger.budget(1000))
+    except Unavailable:
+        return False
