@@ -49,12 +49,16 @@ function Global:Disable-ClaudeModelMuxer {
         Puts the four names back as they were before activation.
     #>
     foreach ($name in $Global:ModelMuxerBefore.Keys) {
-        [Environment]::SetEnvironmentVariable($name, $Global:ModelMuxerBefore[$name])
+        $value = $Global:ModelMuxerBefore[$name]
+        if ($null -eq $value) { Remove-Item "Env:$name" -ErrorAction SilentlyContinue }
+        else { Set-Item "Env:$name" $value }
     }
     Remove-Variable -Scope Global -Name ModelMuxerBefore
     Remove-Item Function:Disable-ClaudeModelMuxer
     Write-Host 'Claude tools of this session use what they used before.'
 }
 
-Write-Host "Claude tools of this session use $BaseUrl." -ForegroundColor Green
+# Dot-sourced, our own variables would stay in the session.
+Remove-Variable -Name BaseUrl, ApiKey, name -ErrorAction SilentlyContinue
+Write-Host "Claude tools of this session use $env:ANTHROPIC_BASE_URL." -ForegroundColor Green
 Write-Host 'Undo: Disable-ClaudeModelMuxer'

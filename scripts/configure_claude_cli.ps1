@@ -71,7 +71,8 @@ function Set-Session($settings) {
 
 function Set-UserEnvironment($settings) {
     foreach ($name in $Names) {
-        $value = if ($Remove) { $null } else { $settings[$name] }
+        # $null would arrive as an empty text, which newer .NET keeps as a value.
+        $value = if ($Remove) { [NullString]::Value } else { $settings[$name] }
         [Environment]::SetEnvironmentVariable($name, $value, 'User')
     }
 }
@@ -81,6 +82,7 @@ function Set-ProfileBlock($settings) {
     $text = if (Test-Path $file) { Get-Content $file -Raw } else { '' }
     $pattern = '(?ms)^' + [regex]::Escape($Begin) + '.*?' + [regex]::Escape($End) + '\r?\n?'
     $text = [regex]::Replace([string]$text, $pattern, '')
+    if ($text -and -not $text.EndsWith("`n")) { $text += "`n" }
     if (-not $Remove) {
         $lines = foreach ($name in $Names) {
             "`$env:$name = '" + $settings[$name].Replace("'", "''") + "'"
