@@ -37,6 +37,7 @@ IGNORED = frozenset(
     (
         "include",
         "metadata",
+        "client_metadata",
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",
