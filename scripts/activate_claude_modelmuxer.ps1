@@ -59,6 +59,6 @@ function Global:Disable-ClaudeModelMuxer {
 }
 
 # Dot-sourced, our own variables would stay in the session.
-Remove-Variable -Name BaseUrl, ApiKey, name -ErrorAction SilentlyContinue
+Remove-Variable -Name 'BaseUrl', 'ApiKey', 'name' -ErrorAction SilentlyContinue
 Write-Host "Claude tools of this session use $env:ANTHROPIC_BASE_URL." -ForegroundColor Green
 Write-Host 'Undo: Disable-ClaudeModelMuxer'
