@@ -10,7 +10,8 @@ for python in ${PYTHON:-} python3.12 python3.11 python3 python3.13 python3.14; d
   "$python" -c "$new_enough" 2>/dev/null || continue
   "$python" -c 'import ensurepip, venv' 2>/dev/null || { without_venv=$python; continue; }
   echo "creating $target with $("$python" --version)"
-  exec "$python" -m venv "$target"
+  "$python" -m venv "$target"
+  exit
 done
 
 if [ -n "${without_venv:-}" ]; then
