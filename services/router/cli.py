@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import msgspec
 import typer
@@ -33,7 +36,10 @@ Out = Annotated[Path, typer.Option(help="Where to write the scorer; the router r
 Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
-class Request(msgspec.Struct, frozen=True):
+HTTP_SECONDS = 10.0
+
+
+class Line(msgspec.Struct, frozen=True):
     """A line of `score`."""
 
     models: dict[str, float] = {}
@@ -123,6 +129,45 @@ def about(scorer: Annotated[Path, typer.Option(help="A scorer file.")] = SHIPPED
         _fail(str(error))
 
 
+@app.command()
+def explain(
+    prompt: Annotated[str, typer.Argument(help="What you would ask.")],
+    model: Annotated[str, typer.Option(help="The model you would name.")] = "modelmuxer-auto",
+    as_json: Json = False,
+) -> None:
+    """Ask a running gateway which model would answer, and why, without calling it.
+
+    Example: modelmuxer router explain "What is the capital of France?"
+    """
+    answer = _asked_gateway(prompt, model)
+    if as_json:
+        sys.stdout.write(json.dumps(answer) + "\n")
+        return
+    table = Table("model", "provider", "quality", "expected USD", "worst case USD", "why")
+    for each in answer["candidates"]:
+        cells = ("model", "provider", "quality", "expected_usd", "worst_case_usd", "why")
+        table.add_row(*(str(each[name]) for name in cells))
+    Console().print(answer["reason"], table)
+
+
+def _asked_gateway(prompt: str, model: str) -> dict[str, Any]:
+    """The answer of `POST /v1/route`."""
+    url = os.environ.get("MODELMUXER_URL", "http://127.0.0.1:8000")
+    key = os.environ.get("MODELMUXER_KEY", "sk-test-claude-dev")
+    turn = {"role": "user", "content": prompt}
+    body = json.dumps({"model": model, "max_tokens": 1024, "messages": [turn]}).encode()
+    headers = {"content-type": "application/json", "x-api-key": key}
+    request = Request(f"{url.rstrip('/')}/v1/route", body, headers)
+    try:
+        with urlopen(request, timeout=HTTP_SECONDS) as reply:
+            answer: dict[str, Any] = json.load(reply)
+            return answer
+    except HTTPError as error:
+        _fail(f"{url}: {error.code} {error.read(500).decode(errors='replace')}")
+    except (URLError, OSError, ValueError) as error:
+        _fail(f"{url} does not answer ({error}); start it with `modelmuxer up`")
+
+
 def _fitted(data: Path, names: str, models: bool) -> Scorer:
     sets = read_sets(data)
     if names:
@@ -160,7 +205,7 @@ async def _lessons(config: str) -> Lessons:
 def _scored(scorer: Scorer, line: bytes, number: int) -> str:
     try:
         prompt = msgspec.json.decode(line, type=Prompt)
-        models = msgspec.json.decode(line, type=Request).models
+        models = msgspec.json.decode(line, type=Line).models
     except msgspec.MsgspecError as error:
         _fail(f"line {number}: {error}")
     quality, needed = scorer.score(prompt, models)

@@ -131,9 +131,13 @@ def test_the_commands_train_score_and_report(tmp_path: Path) -> None:
         (["train", "--data", "/nowhere", "--out", "x.npz"], "no *.jsonl"),
         (["score", "--scorer", "/nowhere"], "is no scorer file"),
         (["pareto", "--data", "/nowhere"], "no *.jsonl"),
+        (["explain", "hello"], "does not answer"),
     ],
 )
-def test_a_wrong_command_says_what_is_wrong(arguments: list[str], words: str) -> None:
+def test_a_wrong_command_says_what_is_wrong(
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELMUXER_URL", "http://127.0.0.1:9")
     found = CliRunner().invoke(app, arguments)
     assert found.exit_code == 2
     assert words in found.output
