@@ -2,17 +2,19 @@
 
 import asyncio
 import re
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats as client
 import pytest
+import yaml
 from nats.aio.client import Client
 from nats.errors import Error, NoRespondersError
 
 from tests.support.provider import running as provider_running
-from tests.support.servers import Server, nats_server, running
+from tests.support.servers import Server, binary, nats_server, running
 from tests.support.stack import ALL, ProcessStack, _placed
 
 pytestmark = pytest.mark.anyio
@@ -214,3 +216,19 @@ async def place_rows(place: ProcessStack) -> list[str]:
 def test_the_users_of_the_file_are_the_services() -> None:
     users = re.findall(r'user: "([a-z]+)"', (FOLDER / "users.conf").read_text())
     assert sorted(users) == sorted(USERS)
+
+
+@pytest.mark.parametrize("file", ["nats.conf", "compose.conf"])
+def test_the_shipped_configurations_are_valid(file: str) -> None:
+    containers = yaml.safe_load_all((FOLDER.parent / "stores" / "nats.yaml").read_text())
+    env = next(c for c in containers if c["kind"] == "StatefulSet")["spec"]["template"]["spec"]
+    variables = {e["name"]: e.get("value", "secret") for e in env["containers"][0]["env"]}
+    routes = variables["NATS_ROUTES"].replace("$(NATS_PASSWORD_ROUTE)", "secret")
+    done = subprocess.run(
+        [binary("nats-server"), "-t", "-c", str(FOLDER / file)],
+        env=variables | {"NATS_ROUTES": routes, "POD_NAME": "nats-0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
