@@ -26,6 +26,7 @@ from services.ledger.windows import WINDOWS, starts, window_end
 Clock = Callable[[], float]
 # A run that was not used for so long starts again at zero; nothing else ever does.
 RUN_SECONDS = 90 * 86400
+REBUILDING = "The budget store is being rebuilt; try again in a moment."
 
 
 class Crossing(Struct, frozen=True, kw_only=True):
@@ -75,15 +76,19 @@ class Book:
         )
         return _reservation(ask, asked, answer)
 
-    async def settle(self, row: Usage) -> Outcome:
-        """Book a row of the journal, once."""
+    async def settle(self, row: Usage, *, replays: bool = False) -> Outcome:
+        """Book a row of the journal, once. Raises Unbooked like `reserve`, unless the book is
+        being rebuilt by the caller."""
         scopes = names.scopes(row.principal)
         org = row.principal.org
-        bill = _bill(row, [scope for scope, _ in scopes], self._settings.keep_settled)
+        bill = _bill(row, [scope for scope, _ in scopes], self._settings.keep_settled, replays)
         keys = [names.tenant(org, "call", row.id), names.tenant(org, "open")]
+        keys.append(names.tenant(org, "book"))
         keys += [names.tenant(org, "at", *scope) for scope in scopes]
         keys += [names.tenant(org, "rate", *scope) for scope in scopes if scope[0] in RATED]
         booked: Booked = await self._store.call("settle", keys, bill, Booked)
+        if booked.status == "unbooked":
+            raise Unbooked(REBUILDING, {"retry_after": 2})
         crossings = [
             Crossing(
                 org=org,
@@ -178,7 +183,7 @@ def _reservation(ask: Reserve, asked: Asked, answer: Answer) -> Reservation:
                 {"scope": scope, "scope_id": scope_id, "reason": answer.reason},
             )
         case "unbooked":
-            raise Unbooked("The budget store is being rebuilt; try again in a moment.")
+            raise Unbooked(REBUILDING, {"retry_after": 2})
     raise Conflict(f"attempt {asked.id} is booked already; a new call needs a new attempt")
 
 
@@ -219,7 +224,7 @@ def _tightest(principal: Principal, asked: Asked, held: Held | None) -> Tightest
     )
 
 
-def _bill(row: Usage, scopes: list[str], keep: float) -> Bill:
+def _bill(row: Usage, scopes: list[str], keep: float, replays: bool) -> Bill:
     tokens = row.tokens
     return Bill(
         id=row.id,
@@ -234,4 +239,5 @@ def _bill(row: Usage, scopes: list[str], keep: float) -> Bill:
         scopes=len(scopes),
         lasting=[RUN_SECONDS if scope == "run" else 0 for scope in scopes],
         keep=math.ceil(keep),
+        replays=replays,
     )

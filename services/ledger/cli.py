@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from libs.common.bus import Bus
+from libs.common.errors import Conflict
 from libs.common.journal import ensure_streams
 from libs.common.local import find_bus, find_redis
 from libs.common.money import usd
 from libs.common.settings import Settings
 from libs.common.settings.load import load
+from services.ledger import names
 from services.ledger.book import Book
 from services.ledger.checking import Checked, check
 from services.ledger.rebuild import Keeper, Rebuilt
@@ -32,15 +34,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 @app.command()
 def rebuild(
-    wipe: Annotated[
-        bool, typer.Option(help="Forget the book first, as if Redis were new.")
-    ] = False,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Forget the book that stands.")] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Book every row of the journal that the book lacks, and every definition.
+    """Make the book from the journal: every definition, and every row.
 
-    With --wipe the book is made from nothing; requests get 503 until it stands again.
+    A book that stands is only replaced with --wipe; requests get 503 until the new one stands.
 
     Example: modelmuxer ledger rebuild --wipe
     """
@@ -82,8 +82,8 @@ async def _rebuild(settings: Settings, wipe: bool) -> Rebuilt:
     async with _stores(settings) as (bus, store), open_register(bus, store) as register:
         keeper = Keeper(bus, store, register, Book(store, settings.ledger))
         try:
-            if wipe:
-                await keeper.wipe()
+            if not wipe and await store.redis.exists(names.BOOK):
+                raise Conflict("the book stands; compare it with `ledger check`, or add --wipe")
             return await keeper.rebuild()
         except AWAY as error:
             raise away(error) from error

@@ -90,7 +90,8 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 class Bill(Struct, frozen=True, kw_only=True):
     """`lasting` is the seconds a scope's hash is kept after this (0: for ever). `guess` marks
-    a cost of ours that the provider's own figures may still replace."""
+    a cost of ours that the provider's own figures may still replace; `replays` books while the
+    tenant's book is being rebuilt."""
 
     id: str
     cost: int
@@ -100,6 +101,7 @@ class Bill(Struct, frozen=True, kw_only=True):
     scopes: int
     lasting: list[int]
     keep: int
+    replays: bool
 
 
 class Passed(Struct, frozen=True, kw_only=True):
@@ -111,9 +113,9 @@ class Passed(Struct, frozen=True, kw_only=True):
 
 class Booked(Struct, frozen=True, kw_only=True):
     status: str
-    reserved: int
-    cost: int
-    opened: bool
+    reserved: int = 0
+    cost: int = 0
+    opened: bool = False
     passed: list[Passed] = []
 
 

@@ -57,7 +57,7 @@ async def open_service(bus: Bus, loaded: Loaded, clock: Clock = time.time) -> As
         stack.push_async_callback(keeper.close)
         await keeper.open()
         alerter = Alerter(register, store, outbox, clock)
-        settler = Settler(book, alerter)
+        settler = Settler(keeper, alerter)
         consumer = Consumer(bus, "ledger", [USED], settler.take, max_deliver=MAX_DELIVER)
         await consumer.start()
         stack.push_async_callback(consumer.stop)

@@ -7,19 +7,17 @@ which nothing is reserved. The mark returns once the journal was replayed.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
 from libs.common.bus import Bus
 from libs.common.contracts.spending import ALERTED
-from libs.common.contracts.usage import USED
+from libs.common.contracts.usage import USED, Usage
 from libs.common.errors import Unavailable
 from libs.common.replay import replay
 from libs.common.tasks import end
 from services.ledger import names
-from services.ledger.book import Book, Unbooked
+from services.ledger.book import REBUILDING, Book, Outcome, Unbooked
 from services.ledger.months import Sums, add_row, close_month, restore_months
 from services.ledger.register import Register
 from services.ledger.store import AWAY, Store
@@ -55,9 +53,15 @@ class Keeper:
             await redis.set(names.tenant(org, "book"), 1)
             return
         self._start()
-        raise Unbooked(
-            "The budget store is being rebuilt; try again in a moment.", {"retry_after": 2}
-        )
+        raise Unbooked(REBUILDING, {"retry_after": 2})
+
+    async def settle(self, row: Usage) -> Outcome:
+        """Book a row, in a new book if need be. Raises Unbooked during a rebuild."""
+        try:
+            return await self._book.settle(row)
+        except Unbooked:
+            await self.ensure(row.principal.org)
+            return await self._book.settle(row)
 
     async def open(self) -> None:
         """Bring the store up to date at the start of a replica; a store that is away waits."""
@@ -71,18 +75,26 @@ class Keeper:
             log.error("the budget store is away: %s", error or type(error).__name__)
 
     async def rebuild(self) -> Rebuilt:
-        """Definitions and spending from the journal; what is booked already counts once."""
-        await self._store.redis.delete(names.BOOK)
-        async with self._alone() as alone:
-            if not alone:
+        """Make the book anew from the journal. Another replica that does so already is waited
+        for; what it left undone would be done again."""
+        while not await self._store.redis.set(LOCK, self._bus.name, nx=True, ex=LOCK_SECONDS):
+            await asyncio.sleep(0.2)
+            if await self._store.redis.exists(names.BOOK):
                 return Rebuilt()
-            await self._register.restore()
-            done, orgs = await self._replay()
-            await self._restore_told()
-            for org in orgs | self._register.orgs():
-                await self._store.redis.sadd(names.ORGS, org)
-                await self._store.redis.set(names.tenant(org, "book"), 1)
-            await self._store.redis.set(names.BOOK, 1)
+        try:
+            return await self._rebuild()
+        finally:
+            await self._store.redis.delete(LOCK)
+
+    async def _rebuild(self) -> Rebuilt:
+        await self._wipe()
+        await self._register.restore()
+        done, orgs = await self._replay_all()
+        await self._restore_told()
+        for org in orgs | self._register.orgs():
+            await self._store.redis.sadd(names.ORGS, org)
+            await self._store.redis.set(names.tenant(org, "book"), 1)
+        await self._store.redis.set(names.BOOK, 1)
         if done.rows:
             log.info("the book was rebuilt from %d rows of the journal", done.rows)
         return done
@@ -92,8 +104,8 @@ class Keeper:
         which the journal has. Close the month that has passed. Called every few seconds."""
         run = await self._run_id()
         if self._run and run != self._run and await self._store.redis.exists(names.BOOK):
-            done, _ = await self._replay(time.time() - CRASH_SECONDS)
-            log.warning("redis was restarted; %d rows were missing and are booked", done.rows)
+            await self._register.restore()
+            await self._catch_up()
         self._run = run
         if self._now() - self._looked > HOUR:
             await close_month(self._register, self._store, self._now())
@@ -103,19 +115,22 @@ class Keeper:
         """Another one after every start of Redis."""
         return str((await self._store.redis.info("server"))["run_id"])
 
-    async def wipe(self) -> None:
-        """Forget everything. The marks go first, so that nothing is reserved meanwhile."""
+    async def _catch_up(self) -> None:
+        rows = 0
+        async for batch in replay(self._bus, USED, time.time() - CRASH_SECONDS):
+            for row in batch:
+                rows += (await self.settle(row)).news
+        log.warning("redis was restarted; %d rows were missing and are booked", rows)
+
+    async def _wipe(self) -> None:
+        """Forget everything. The marks go first: nothing is reserved or booked meanwhile."""
         redis = self._store.redis
-        orgs = [
-            str(org, "utf-8") for org in await redis.smembers(names.ORGS) if isinstance(org, bytes)
-        ]
         await redis.delete(names.BOOK)
-        for org in orgs:
-            await redis.delete(names.tenant(org, "book"))
-        for org in orgs:
-            async for key in redis.scan_iter(match=names.tenant(_escaped(org), "*"), count=1000):
+        for org in await redis.smembers(names.ORGS):
+            await redis.delete(names.tenant(str(org, "utf-8"), "book"))  # type: ignore[arg-type]
+        async for key in redis.scan_iter(match="ledger:*", count=1000):
+            if key != LOCK.encode():
                 await redis.delete(key)
-        await redis.delete(names.KEYS_BY_HASH, names.KEYS_BY_ID, names.ORGS)
 
     async def close(self) -> None:
         if self._task:
@@ -131,20 +146,19 @@ class Keeper:
         except (*AWAY, Unavailable) as error:
             log.error("the book could not be rebuilt yet: %s", error)
 
-    async def _replay(self, since: float = 0.0) -> tuple[Rebuilt, set[str]]:
+    async def _replay_all(self) -> tuple[Rebuilt, set[str]]:
         rows = cost = 0
         orgs: set[str] = set()
         months: Sums = {}
-        async for batch in replay(self._bus, USED, since):
+        async for batch in replay(self._bus, USED):
             for row in batch:
-                outcome = await self._book.settle(row)
+                outcome = await self._book.settle(row, replays=True)
                 rows += outcome.news
                 cost += outcome.cost
                 add_row(months, row, outcome.cost)
                 orgs.add(row.principal.org)
             await self._store.redis.expire(LOCK, LOCK_SECONDS)
-        if not since:
-            await restore_months(self._register, self._store, months)
+        await restore_months(self._register, self._store, months)
         return Rebuilt(rows=rows, cost=cost), orgs
 
     async def _restore_told(self) -> None:
@@ -155,20 +169,3 @@ class Keeper:
                 key = names.tenant(budget.org, "at", budget.scope, budget.scope_id)
                 field = f"a{LETTERS[budget.window]}{int(alert.window_start)}"
                 await self._store.run("told", [key], [field, alert.threshold])
-
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[bool]:
-        """Whether this replica is the one that rebuilds."""
-        redis = self._store.redis
-        if not await redis.set(LOCK, self._bus.name, nx=True, ex=LOCK_SECONDS):
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            await redis.delete(LOCK)
-
-
-def _escaped(org: str) -> str:
-    """The tenant's name without meaning for a pattern."""
-    return "".join(f"\\{c}" if c in "*?[]\\^-" else c for c in org)

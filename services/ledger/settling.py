@@ -7,7 +7,8 @@ from libs.common.contracts.usage import Usage
 from libs.common.errors import Unavailable
 from libs.common.telemetry import LEDGER_OVERRUN, LEDGER_SETTLED, LEDGER_UNPRICED
 from services.ledger.alerts import Alerter
-from services.ledger.book import Book, Outcome
+from services.ledger.book import Outcome, Unbooked
+from services.ledger.rebuild import Keeper
 from services.ledger.store import AWAY
 
 log = logging.getLogger(__name__)
@@ -18,8 +19,8 @@ PAUSE = 0.5
 class Settler:
     """The handler of the durable consumer. A row is money: it is tried until it is booked."""
 
-    def __init__(self, book: Book, alerter: Alerter) -> None:
-        self._book, self._alerter = book, alerter
+    def __init__(self, keeper: Keeper, alerter: Alerter) -> None:
+        self._keeper, self._alerter = keeper, alerter
         self._closing = asyncio.Event()
 
     async def take(self, rows: list[Usage]) -> None:
@@ -32,9 +33,9 @@ class Settler:
     async def _settle(self, row: Usage) -> None:
         while True:
             try:
-                outcome = await self._book.settle(row)
+                outcome = await self._keeper.settle(row)
                 break
-            except AWAY as error:
+            except (*AWAY, Unbooked) as error:
                 if self._closing.is_set():
                     raise Unavailable("the budget store is away") from error
                 log.warning("the budget store is away; %s waits", row.id)

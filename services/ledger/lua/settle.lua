@@ -1,7 +1,10 @@
 -- Book what an attempt cost and give back what was reserved for it, once.
--- KEYS: call, open, then one hash per scope, then one per rate.
+-- KEYS: call, open, book, then one hash per scope, then one per rate.
 local q = cmsgpack.unpack(ARGV[1])
 local call, open = KEYS[1], KEYS[2]
+if not q.replays and redis.call('EXISTS', KEYS[3]) == 0 then
+  return cmsgpack.pack({status = 'unbooked'})
+end
 local letters = {'h', 'd', 'w', 'm', 't'}
 local lasts = {h = 3 * 3600, d = 3 * 86400, w = 21 * 86400, m = 100 * 86400}
 
@@ -29,7 +32,7 @@ end
 
 if not known then
   for i = 1, q.scopes do
-    local key = KEYS[2 + i]
+    local key = KEYS[3 + i]
     if corrects then book(key, old.starts, -old.cost) end
     book(key, q.starts, q.cost)
     if old.state == 'open' then
@@ -44,8 +47,8 @@ if not known then
   redis.call('ZREM', open, q.id)
   -- Tokens were estimated at entry; the difference goes where the estimate went.
   if old.state == 'open' then
-    for i = 1, #KEYS - 2 - q.scopes do
-      local key = KEYS[2 + q.scopes + i]
+    for i = 1, #KEYS - 3 - q.scopes do
+      local key = KEYS[3 + q.scopes + i]
       if redis.call('HEXISTS', key, 't' .. old.bucket) == 1 then
         local more = math.max(q.tokens - old.tokens,
           -tonumber(redis.call('HGET', key, 't' .. old.bucket)))
@@ -59,17 +62,17 @@ end
 -- Thresholds that were passed and not yet told. Said again until they are marked as told.
 local passed = {}
 for i = 1, q.scopes do
-  local defined = redis.call('HMGET', KEYS[2 + i], 'Dh', 'Dd', 'Dw', 'Dm', 'Dt')
+  local defined = redis.call('HMGET', KEYS[3 + i], 'Dh', 'Dd', 'Dw', 'Dm', 'Dt')
   for n, letter in ipairs(letters) do
     local limit, lowest
     if defined[n] then
       limit, lowest = string.match(defined[n], '^%d+|(%d+)|%a|[01]|([%d.]+)')
     end
     if limit then
-      local spent = tonumber(redis.call('HGET', KEYS[2 + i], letter .. q.starts[letter]) or 0)
+      local spent = tonumber(redis.call('HGET', KEYS[3 + i], letter .. q.starts[letter]) or 0)
       local percent = 100 * spent / tonumber(limit)
       if percent >= tonumber(lowest) then
-        local told = tonumber(redis.call('HGET', KEYS[2 + i], 'a' .. letter .. q.starts[letter]) or -1)
+        local told = tonumber(redis.call('HGET', KEYS[3 + i], 'a' .. letter .. q.starts[letter]) or -1)
         passed[#passed + 1] = {scope = i, window = letter, spent = spent, told = told}
       end
     end
