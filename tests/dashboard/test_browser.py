@@ -22,7 +22,6 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no chromium on PATH"),
 ]
 PICTURES = REPOSITORY / "docs" / "pictures"
-QUESTION = {"role": "user", "content": "What is the capital of France?"}
 
 
 @asynccontextmanager
@@ -55,10 +54,23 @@ async def log_in(page: Any, key: str = "admin") -> None:
     await page.get_by_text("live", exact=True).wait_for()
 
 
-async def ask(place: Stack, key: str = "plain") -> None:
+async def ask(place: Stack, key: str = "plain", words: str = "Hello!", model: str = "") -> None:
     async with place.http(key) as http:
-        body = {"model": "claude-sonnet-5", "max_tokens": 64, "messages": [QUESTION]}
+        message = {"role": "user", "content": words}
+        body = {"model": model or "claude-sonnet-5", "max_tokens": 64, "messages": [message]}
         assert (await http.post("/v1/messages", json=body)).status_code == 200
+
+
+async def busy(place: Stack) -> None:
+    """What a picture of the page should show."""
+    budget = {"budget_type": "daily", "budget_limit": 0.05, "alert_thresholds": [50, 80, 95]}
+    async with place.http("admin") as http:
+        assert (await http.post("/v1/analytics/budgets", json=budget)).status_code == 200
+    await ask(place, "auto", "What is the capital of France?", "modelmuxer-auto")
+    await ask(place, "auto", "Write a Python function to calculate fibonacci", "modelmuxer-auto")
+    await ask(place, "auto", "Analyze the performance implications of microservices", "opus")
+    await ask(place, "masked", "Write to anna.smith@acme-travel.de about the meeting")
+    await ask(place, "admin", "Summarize our plan", "claude-opus-5")
 
 
 async def test_a_request_appears_within_two_seconds(place: Stack) -> None:
@@ -132,8 +144,7 @@ async def test_a_member_sees_its_own_and_no_keys(place: Stack) -> None:
 
 async def test_the_page_is_fit_for_all(place: Stack) -> None:
     axe = pytest.importorskip("axe_playwright_python.async_playwright", reason="no axe-core").Axe()
-    for _ in range(3):
-        await ask(place)
+    await busy(place)
     async with browsing(place, viewport={"width": 1280, "height": 900}) as page:
         await log_in(page)
         for theme in ("light", "dark"):

@@ -50,11 +50,18 @@ function chart(id, points, label, color, bars) {
   const css = getComputedStyle(document.documentElement);
   const [line, text, grid] = [color, "--soft", "--line"].map((name) => css.getPropertyValue(name).trim());
   const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid } };
-  const days = points.map(([day]) => Date.parse(`${day}T00:00:00Z`) / 1000);
   // Days are drawn at their date's midnight in UTC, wherever whoever looks is.
   const shift = new Date().getTimezoneOffset() * 60;
   const [from, to] = [last.costs.from, last.costs.to].map((time) => Date.parse(time) / 1000 - shift);
-  const half = 43200;
+  const day = 86400;
+  const half = day / 2;
+  const known = new Map(points.map(([date, amount]) => [Date.parse(`${date}T00:00:00Z`) / 1000, Number(amount)]));
+  const days = [];
+  const amounts = [];
+  for (let at = Math.round(from / day) * day; at < to - half; at += day) {
+    days.push(at);
+    amounts.push(known.get(at) ?? (bars ? 0 : amounts.at(-1) ?? 0));
+  }
   const options = {
     width: Math.max(place.clientWidth, 240), height: 220,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
@@ -62,11 +69,11 @@ function chart(id, points, label, color, bars) {
     axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => `$${Number(tick.toFixed(6))}`) }],
     series: [
       { label: "Day", value: (_, seconds) => (seconds ? new Date(seconds * 1000).toISOString().slice(0, 10) : "–") },
-      { label, stroke: line, fill: bars ? line : undefined, width: 2, points: { show: !bars }, paths: bars ? uPlot.paths.bars({ size: [0.7, 60] }) : undefined,
+      { label, stroke: line, fill: bars ? line : undefined, width: 2, points: { show: false }, paths: bars ? uPlot.paths.bars({ size: [0.7, 60] }) : undefined,
         value: (_, amount) => (amount === null ? "–" : usd(amount)) },
     ],
   };
-  charts.set(id, new uPlot(options, [days, points.map(([, amount]) => Number(amount))], place));
+  charts.set(id, new uPlot(options, [days, amounts], place));
 }
 
 new ResizeObserver(() => {

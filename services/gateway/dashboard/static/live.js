@@ -58,7 +58,7 @@ function line(row, isNew) {
   const cached = row.outcome === "cached" ? "hit" : input ? `${Math.round((100 * row.tokens.cache_read) / input)} %` : "";
   const good = row.outcome === "ok" || row.outcome === "cached";
   const masked = Object.entries(row.pii).map(([kind, count]) => `${kind} ${count}`).join(", ");
-  const why = row.reason + (row.confidence ? ` (${row.confidence.toFixed(2)})` : "");
+  const why = row.reason + (row.confidence && !row.reason.includes("confidence") ? ` (${row.confidence.toFixed(2)})` : "");
   return element("tr", { className: isNew ? "new" : "", title: row.request_id },
     cell(new Date(row.at).toLocaleTimeString()),
     cell(who(row)),
