@@ -87,7 +87,10 @@ class Gateway:
             connection.close()
         if response.status != 200:
             raise Refused(said(response.status, content))
-        found = json.loads(content)
+        try:
+            found = json.loads(content)
+        except ValueError:
+            raise Refused(f"{self.url} does not answer as ModelMuxer does") from None
         return found if isinstance(found, dict) else {}
 
     def _ask(self, method: str, path: str, body: Any) -> tuple[HTTPConnection, HTTPResponse]:
@@ -130,6 +133,8 @@ def pieces(response: HTTPResponse, answer: Answer) -> Iterator[str]:
                 yield text
     except (OSError, HTTPException) as error:
         raise Refused(f"the answer broke off ({error})") from None
+    except (ValueError, KeyError, TypeError):
+        raise Refused("the answer is none of ModelMuxer's; is the address right?") from None
     if not answer.stop_reason:
         raise Refused("the answer broke off")
 

@@ -16,7 +16,7 @@ from services.cli import record
 from services.cli.clients import CLIENTS, USER_ONLY, Change, Scope, Wish
 from services.cli.edits import CannotEdit
 
-NEW_FILE_MODE = 0o600  # it holds a key
+PRIVATE = 0o600  # while connected the file holds a key
 NOTHING = Wish(url="", key="")
 
 
@@ -52,7 +52,7 @@ def connect(plan: Plan) -> None:
     known = record.find(plan.file)
     made = record.make_folders(plan.file)
     folders = known.folders if known else made
-    mode = plan.file.stat().st_mode & 0o7777 if plan.now is not None else NEW_FILE_MODE
+    mode = plan.file.stat().st_mode & 0o7777 if plan.now is not None else PRIVATE
     assert plan.after is not None
     record.keep(
         record.Record(
@@ -65,7 +65,7 @@ def connect(plan: Plan) -> None:
             wish=msgspec.to_builtins(plan.wish),
         )
     )
-    record.write(plan.file, plan.after, mode)
+    record.write(plan.file, plan.after, PRIVATE)
 
 
 def plan_disconnect(client: str, scope: Scope) -> Plan | None:

@@ -146,7 +146,10 @@ def ask(session: str, seconds: float) -> Told:
         return {"error": f"has no answer from {url}"}
     except ValueError as error:
         return {"error": str(error)[:80]}
-    return told(last, runs, budgets, session)
+    try:
+        return told(last, runs, budgets, session)
+    except (KeyError, TypeError, ValueError):
+        return {"error": "is of another version"}
 
 
 def told(last: dict[str, Any], runs: dict[str, Any], budgets: dict[str, Any], session: str) -> Told:

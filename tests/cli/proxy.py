@@ -73,6 +73,10 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 class Website(BaseHTTPRequestHandler):
     """Something else that listens on the port."""
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.do_GET()
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/html")

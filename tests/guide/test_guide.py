@@ -90,6 +90,10 @@ def test_its_command_lines_answer(words: tuple[str, ...], product: Product, tmp_
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
+def test_the_container_has_its_name() -> None:
+    assert "container_name: modelmuxer-app" in (ROOT / "docker-compose.yml").read_text()
+
+
 @pytest.mark.parametrize("name", promises.REPLACED)
 def test_what_is_no_longer_so_is_explained(name: str) -> None:
     assert name in DIFFERENCES

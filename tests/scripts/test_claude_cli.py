@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.proxy import Website, serving
 from tests.scripts.terminal import Terminal
 from tests.support.product import Product
 from tests.support.servers import free_port
@@ -79,6 +80,9 @@ def test_a_refusal_is_one_line_and_an_exit_code(tmp_path: Path, product: Product
     assert wrong.returncode == 1 and wrong.stderr.startswith("claude-cli: 401: this key is not")
     nobody = ask(tmp_path, None, "-m", "hi", "--url", f"http://127.0.0.1:{free_port()}")
     assert nobody.returncode == 1 and "is `modelmuxer up` running?" in nobody.stderr
+    with serving(Website) as url:
+        page = ask(tmp_path, None, "-m", "hi", "--url", url)
+    assert page.returncode == 1 and page.stderr.count("\n") == 1
     assert ask(tmp_path, product, "-m", "").returncode == 2
     assert ask(tmp_path, product, "-m", "x", "--url", "nonsense").returncode == 1
 
