@@ -44,7 +44,7 @@ def rebuild(
 
     Example: modelmuxer ledger rebuild --wipe
     """
-    done = asyncio.run(_rebuild(load(config).settings, wipe))
+    done = asyncio.run(rebuild_book(load(config).settings, wipe))
     if as_json:
         return _say(msgspec.json.encode(done).decode())
     _say(f"booked {done.rows} rows, ${usd(done.cost)}")
@@ -78,7 +78,7 @@ def _show(found: Checked) -> None:
     Console().print(table)
 
 
-async def _rebuild(settings: Settings, wipe: bool) -> Rebuilt:
+async def rebuild_book(settings: Settings, wipe: bool) -> Rebuilt:
     async with _stores(settings) as (bus, store), open_register(bus, store) as register:
         keeper = Keeper(bus, store, register, Book(store, settings.ledger))
         try:

@@ -10,6 +10,7 @@ from libs.common.contracts.usage import USED, Tokens, Usage
 from libs.common.errors import BudgetExceeded
 from libs.common.journal import Consumer
 from libs.common.settings.load import Loaded
+from services.ledger.cli import rebuild_book
 from services.ledger.rebuild import LOCK
 from tests.ledger.conftest import loaded_for, replica
 from tests.ledger.support import MEMBER, Client, offer, until
@@ -256,3 +257,20 @@ async def test_a_replica_that_starts_on_an_empty_store_has_the_same_numbers(
     await wipe(redis)
     async with replica(loaded):
         assert await client.states() == before
+
+
+async def test_rows_that_arrive_during_a_rebuild_are_booked_once(
+    tmp_path: Path, nats: Server, redis: Server, client: Client
+) -> None:
+    environ = [loaded_for(tmp_path / name, nats, redis) for name in ("a", "b")]
+    async with replica(environ[0]), replica(environ[1]):
+        await client.budget(10**9, window="total")
+        for number in range(600):
+            client.use(f"r{number}", 1 + number, reservation="")
+            if number in (200, 400):
+                await asyncio.to_thread(rebuild_by_hand, environ[0])
+        await client.settled(600 * 601 // 2)
+
+
+def rebuild_by_hand(loaded: Loaded) -> None:
+    asyncio.run(rebuild_book(loaded.settings, wipe=True))
