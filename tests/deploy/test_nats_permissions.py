@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import nats as client
 import pytest
 import yaml
@@ -195,11 +196,36 @@ async def use_everything(place: ProcessStack) -> None:
     budget = {"budget_type": "daily", "budget_limit": 5.0}
     async with place.http("masked") as user, place.http("admin") as admin:
         assert (await user.post("/v1/messages", json=ask)).status_code == 200
-        assert (await admin.post("/v1/messages", json=ask | {"stream": True})).status_code == 200
+        answer = await admin.post("/v1/messages", json=ask | {"stream": True})
+        assert answer.status_code == 200
         assert (await admin.post("/v1/analytics/budgets", json=budget)).status_code < 300
-        for path in ("/v1/analytics/budgets", "/v1/analytics/costs?days=7", "/v1/models"):
-            assert (await admin.get(path)).status_code == 200
+        await administer(admin)
+        decision = f"/v1/decisions/{answer.headers['x-modelmuxer-decision-id']}"
+        feedback = await user.post(f"{decision}/feedback", json={"score": 1})
+        assert feedback.status_code in (202, 403, 404)
+        for path in ("/v1/analytics/budgets", "/v1/analytics/costs?days=7", "/v1/models", decision):
+            assert (await admin.get(path)).status_code == 200, path
+        assert (await admin.get("/v1/analytics/audit")).status_code == 200
     assert len(await place_rows(place)) >= 2
+
+
+async def administer(admin: httpx.AsyncClient) -> None:
+    """A key made, rotated, limited, paused and revoked."""
+    made = await admin.post("/v1/admin/keys", json={"name": "new", "team": "alpha"})
+    assert made.status_code == 201, made.text
+    key = made.json()["key"]["id"]
+    scope = {"scope": "key", "scope_id": key}
+    steps = [
+        (f"/v1/admin/keys/{key}/rotate", {}),
+        ("/v1/admin/limits", scope | {"rpm": 10}),
+        ("/v1/admin/pauses", scope | {"paused": True}),
+    ]
+    for path, body in steps:
+        done = await admin.post(path, json=body)
+        assert done.status_code < 300, (path, done.text)
+    for path in ("/v1/admin/keys", "/v1/admin/limits", "/v1/admin/pauses"):
+        assert (await admin.get(path)).status_code == 200
+    assert (await admin.delete(f"/v1/admin/keys/{key}")).status_code == 200
 
 
 async def place_rows(place: ProcessStack) -> list[str]:
