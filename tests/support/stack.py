@@ -185,9 +185,11 @@ class Child:
         service = name.partition("-")[0]
         self.argv = [sys.executable, "-m", "services", service, "--config", str(config), *options]
         self.process: subprocess.Popen[bytes] | None = None
+        self._seen = 0
 
     def start(self) -> "Child":
         environment = _environment()
+        self._seen = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self.argv, cwd=REPOSITORY, stdout=log, stderr=log, env=environment
@@ -197,7 +199,7 @@ class Child:
     async def ready(self, seconds: float = START_SECONDS) -> None:
         """Wait for the service's own word that it is ready."""
         deadline = time.monotonic() + seconds
-        while b" is ready" not in self.log.read_bytes():
+        while b" is ready" not in self.log.read_bytes()[self._seen :]:
             if self.process and self.process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended: {self.log.read_text()[-2000:]}")
             if time.monotonic() > deadline:
