@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from libs.common.contracts.routing import SIGNATURE_SEEN, SignatureSeen
-from libs.common.errors import InvalidRequest, UpstreamFailed
+from libs.common.errors import InvalidRequest, Unavailable, UpstreamFailed
 from services.gateway.booking import book, oauth, subscribed
 from services.gateway.call import Attempt, Call, Reply
 from services.gateway.deployments import Target
@@ -111,6 +111,8 @@ async def _headers(
                 )
         except TimeoutError:
             raise CallFailed("no cloud credentials in time", sent=False) from None
+        except Unavailable as error:
+            raise CallFailed(error.detail, sent=False) from None
     native = target.deployment.dialect == "anthropic"
     return request_headers(call.headers, {**own, **target.headers}, made.betas, native=native)
 

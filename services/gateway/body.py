@@ -49,7 +49,7 @@ class Body:
             fields.get(name) is raw for name, raw in original.items()
         ):
             return self.raw
-        return self._restored(msgspec.json.encode(fields))
+        return self.restored(msgspec.json.encode(fields))
 
     def tree(self, fields: Fields) -> dict[str, Any]:
         """Fields decoded in full, for dialects that translate."""
@@ -82,7 +82,8 @@ class Body:
         self._stood_in.add(code)
         return match[1] + b"\\u%04x" % (code + self._shift)
 
-    def _restored(self, data: bytes) -> bytes:
+    def restored(self, data: bytes) -> bytes:
+        """Bytes made from these fields, with what stands for lone surrogates put back."""
         for code in self._stood_in:
             standing, lone = chr(self._shift + code), b"\\u%04x" % (0xD800 + code)
             data = data.replace(b"\\u%04x" % (self._shift + code), lone)

@@ -91,5 +91,5 @@ def _translated(kit: Kit, call: Call, attempt: Attempt, dialect: Dialect, path: 
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InvalidRequest(f"the request cannot be put into {model}'s form: {error}") from None
     changes = [f"{name} dropped ({count})" for name, count in sorted(made.dropped.items())]
-    body = msgspec.json.encode(made.body)
+    body = call.body.restored(msgspec.json.encode(made.body))
     return Outgoing(path, body, None, [*made.changes, *changes], made.names)

@@ -28,7 +28,10 @@ def sign_bedrock(
         method="POST", url=url, headers=dict(headers), data=body
     )
     region = options.get("region", "us-east-1")
-    auth.SigV4Auth(_aws_credentials(credential), "bedrock", region).add_auth(request)
+    try:
+        auth.SigV4Auth(_aws_credentials(credential), "bedrock", region).add_auth(request)
+    except _module("botocore.exceptions", "bedrock").BotoCoreError as error:
+        raise Unavailable(f"AWS gave no credentials: {error}") from None
     signed: dict[str, str] = {name.lower(): value for name, value in request.headers.items()}
     return {name: signed[name] for name in signed if name.startswith(("authorization", "x-amz-"))}
 
@@ -39,9 +42,12 @@ def sign_vertex(
     """A fresh access token of the machine's own Google credentials."""
     if credential:
         return {}
-    credentials = _google_credentials()
-    if not credentials.valid:
-        credentials.refresh(_module("google.auth.transport.requests", "vertex").Request())
+    try:
+        credentials = _google_credentials()
+        if not credentials.valid:
+            credentials.refresh(_module("google.auth.transport.requests", "vertex").Request())
+    except _module("google.auth.exceptions", "vertex").GoogleAuthError as error:
+        raise Unavailable(f"Google gave no access token: {error.args[0]}") from None
     return {"authorization": f"Bearer {credentials.token}"}
 
 
