@@ -1,5 +1,6 @@
 """The terminal: one prefixed, coloured line per line of a child."""
 
+import contextlib
 import os
 import re
 import sys
@@ -37,11 +38,9 @@ class Output:
 
     def write(self, text: str) -> None:
         """Our own words. A terminal that has gone away is no reason to fail."""
-        try:
+        with contextlib.suppress(BrokenPipeError, ValueError):
             self._stream.write(text + "\n")
             self._stream.flush()
-        except (BrokenPipeError, ValueError):
-            self._stream = open(os.devnull, "w")  # noqa: SIM115  stays open until we end
 
     def paint(self, text: str, code: int) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.coloured else text
