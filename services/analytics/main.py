@@ -5,6 +5,8 @@ request needs depends on it: while it or ClickHouse is away, the journal waits.
 """
 
 import asyncio
+import time
+import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +17,7 @@ from libs.common.bus import LOST, Bus
 from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.reports import REPORT, Answer, Report
 from libs.common.contracts.routing import DECIDED
-from libs.common.contracts.spending import ALERTED, AUDITED
+from libs.common.contracts.spending import ALERTED, AUDITED, Audit
 from libs.common.contracts.usage import USED
 from libs.common.journal import Consumer, ensure_streams
 from libs.common.settings.load import Loaded
@@ -30,6 +32,8 @@ from services.analytics.writer import Writer
 DURABLE = "analytics"
 EVENTS = (USED, DECIDED, ALERTED, AUDITED)
 LAG_SECONDS = 1.0
+# What an administrator does with one person's records is itself audited.
+PERSONAL = ("export", "delete")
 
 
 @asynccontextmanager
@@ -54,7 +58,10 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
 
         async def report(asked: Report) -> Answer:
             await schema.passed()
-            return await reports.answer(store, trail.head, asked)
+            answer = await reports.answer(store, trail.head, asked)
+            if asked.name in PERSONAL and not asked.query.get("cursor"):
+                await trail.append([_personal(asked)])
+            return answer
 
         await bus.serve(REPORT, report)
         async with (
@@ -74,6 +81,18 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
             yield
     finally:
         await store.close()
+
+
+def _personal(asked: Report) -> Audit:
+    person = asked.query.get("user") or asked.query.get("key", "")
+    return Audit(
+        id=f"aud_{uuid.uuid4().hex}",
+        at=time.time(),
+        org=asked.principal.org,
+        actor=asked.principal.key_id,
+        action=f"records.{asked.name}",
+        target=person,
+    )
 
 
 @asynccontextmanager

@@ -110,6 +110,8 @@ async def test_one_persons_records_leave_and_go(
     assert json.loads((tmp_path / "b.jsonl").read_text())["user"] == "bob"
     assert "usage: 1" in (await command("analytics", "delete", "--user", "bob", "--yes"))[1]
     assert (await report(bus, "costs", group_by="user"))["by_user"] == {"alice": "0.001000"}
+    done = [(row["action"], row["target"]) for row in (await report(bus, "audit"))["rows"]]
+    assert ("records.delete", "bob") in done
 
 
 async def test_dead_events_are_looked_at_and_told_again(
