@@ -116,6 +116,8 @@ async def webhooks(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
         return
     check_webhook(settings)
     secret = resolve(settings.secret, loaded.environment)
+    if not secret:
+        raise MuxError(f"ledger.webhook.secret: {settings.secret} is empty; set it")
     async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False) as client:
         webhook = Webhook(client, settings.url, secret)
         consumer = Consumer(
