@@ -45,6 +45,14 @@ OUTBOX_WAITING = Gauge("modelmuxer_outbox_waiting", "Events not yet acknowledged
 OUTBOX_SPOOLED = Gauge("modelmuxer_outbox_spooled_bytes", "Bytes of events spooled to disk")
 PII_OPEN = Counter("modelmuxer_pii_open_total", "Texts sent unscanned while pii was away")
 PII_FINDINGS = Counter("modelmuxer_pii_findings_total", "Masked values by type", ("type",))
+PII_OUTPUT = Counter(
+    "modelmuxer_pii_output_total",
+    "Values that a model produced, by type, and whether they were masked or ended the answer",
+    ("type", "action"),
+)
+PII_UNKNOWN = Counter(
+    "modelmuxer_pii_unknown_total", "Placeholders in answers that no value of the request has"
+)
 ROUTER_SECONDS = Histogram("modelmuxer_router_seconds", "Seconds per decision", buckets=HOPS)
 ROUTER_DECISIONS = Counter(
     "modelmuxer_router_decisions_total",

@@ -12,6 +12,9 @@ from services.gateway.errors import status_of
 from services.gateway.kit import Kit
 from services.gateway.report import report
 
+# Why an answer ended early though its provider did nothing wrong.
+NOT_THE_PROVIDER = frozenset({"client_gone", "pii_blocked", "unavailable"})
+
 
 def book(
     kit: Kit,
@@ -95,7 +98,7 @@ def finish(kit: Kit, call: Call, reply: Reply, *, broken: str = "") -> None:
         book(kit, call, attempt, outcome="cancelled", status=reply.status, error=broken)
         return
     tokens = meter.estimated(call.features.input_tokens if meter.content else 0)
-    outcome: Outcome = "cancelled" if broken == "client_gone" else "error"
+    outcome: Outcome = "cancelled" if broken in NOT_THE_PROVIDER else "error"
     book(
         kit, call, attempt, outcome=outcome, status=reply.status, error=broken or "cut",
         tokens=tokens,

@@ -34,7 +34,7 @@ from services.gateway.http import (
     send_answer,
 )
 from services.gateway.kit import Kit
-from services.gateway.masking import restore_message
+from services.gateway.output import finished
 from services.gateway.pipeline import answer
 from services.gateway.plan import check_routing
 from services.gateway.relay import EventStream, relay
@@ -108,9 +108,12 @@ class MessagesEndpoint:
         reply = await answer(self._kit, call)
         broken = "client_gone"
         try:
-            body = restore_message(reply.body, call.mapping) if call.mapping else reply.body
+            body = await finished(self._kit, call, reply.body)
             await send_answer(send, reply.status, heads(call, reply), door.whole(body), [])
             broken = ""
+        except MuxError as refusal:
+            broken = refusal.code
+            raise
         finally:
             finish(self._kit, call, reply, broken=broken)
             keep(self._kit, call, reply, reply.body)

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from libs.common.errors import MuxError, UpstreamFailed
+from libs.common.errors import MuxError, PiiBlocked, Unavailable, UpstreamFailed
 from services.gateway.answers import keep
 from services.gateway.booking import finish
 from services.gateway.call import Call, Reply
@@ -17,7 +17,7 @@ from services.gateway.door import Door
 from services.gateway.errors import Headers
 from services.gateway.http import SECURITY_HEADERS, SSE, Send
 from services.gateway.kit import Kit
-from services.gateway.masking import StreamRestorer
+from services.gateway.output import Passage
 from services.gateway.stream import PING, Meter
 from services.gateway.upstream import CallFailed
 
@@ -96,7 +96,7 @@ async def relay(kit: Kit, call: Call, reply: Reply, out: EventStream) -> None:
     kept: list[bytes] = []
     broken = "client_gone"
     try:
-        await _pump(call, reply, out, kept, (timeouts.idle, end))
+        await _pump(kit, call, reply, out, kept, (timeouts.idle, end))
         broken = _broken(reply.attempt.meter)
         if broken == "cut":
             await out.fail(UpstreamFailed(CUT), call.id)
@@ -109,6 +109,9 @@ async def relay(kit: Kit, call: Call, reply: Reply, out: EventStream) -> None:
     except CallFailed as lost:
         broken = "cut"
         await out.fail(UpstreamFailed(f"{CUT} ({lost.detail})"), call.id)
+    except (PiiBlocked, Unavailable) as refusal:
+        broken = refusal.code
+        await out.fail(refusal, call.id)
     except asyncio.CancelledError:
         broken = "paused" if call.stopped else "client_gone"
         raise
@@ -118,13 +121,18 @@ async def relay(kit: Kit, call: Call, reply: Reply, out: EventStream) -> None:
 
 
 async def _pump(
-    call: Call, reply: Reply, out: EventStream, kept: list[bytes], bounds: tuple[float, float]
+    kit: Kit,
+    call: Call,
+    reply: Reply,
+    out: EventStream,
+    kept: list[bytes],
+    bounds: tuple[float, float],
 ) -> None:
     """All events to the client. `bounds`: the longest silence, and when the total time ends."""
     assert reply.rest
-    restorer = StreamRestorer(call.mapping) if call.mapping else None
+    passage = Passage(kit, call)
     idle, end = bounds
-    await out.write(restorer.feed(reply.held) if restorer else reply.held)
+    await out.write(await passage.feed(reply.held))
     if call.cache_writes:
         kept.append(reply.held)
     async with asyncio.timeout(idle) as limit:
@@ -132,9 +140,8 @@ async def _pump(
             limit.reschedule(min(time.monotonic() + idle, end))
             if call.cache_writes:
                 kept.append(piece)
-            await out.write(restorer.feed(piece) if restorer else piece)
-    if restorer:
-        await out.write(restorer.close())
+            await out.write(await passage.feed(piece))
+    await out.write(await passage.close())
 
 
 def _broken(meter: Meter) -> str:

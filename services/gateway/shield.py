@@ -37,11 +37,8 @@ async def shield(kit: Kit, call: Call) -> None:
     org = call.principal.org
     known, unseen = kit.spans.lookup(blocks, org)
     if unseen:
-        known |= await _scanned(kit, call, unseen)
-    placeholders = Placeholders(
-        kit.secret, org, kit.settings.pii.scope, call.principal.run or call.id
-    )
-    masked = apply(call.body.fields, blocks, known, policy, placeholders, kit.spans)
+        known |= await scanned(kit, call, unseen)
+    masked = apply(call.body.fields, blocks, known, policy, placeholders_of(kit, call), kit.spans)
     call.timings.pii = time.monotonic() - started
     call.fields, call.mapping, call.pii = masked.fields, masked.mapping, masked.counts
     if masked.blocked:
@@ -53,7 +50,14 @@ async def shield(kit: Kit, call: Call) -> None:
         )
 
 
-async def _scanned(kit: Kit, call: Call, unseen: list[Block]) -> dict[Key, Spans]:
+def placeholders_of(kit: Kit, call: Call) -> Placeholders:
+    """The same for what is masked in the request and in its answer."""
+    return Placeholders(
+        kit.secret, call.principal.org, kit.settings.pii.scope, call.principal.run or call.id
+    )
+
+
+async def scanned(kit: Kit, call: Call, unseen: list[Block]) -> dict[Key, Spans]:
     """Findings of the blocks that were not seen before, in parallel pieces."""
     gate = asyncio.Semaphore(MAX_AT_ONCE)
 
@@ -62,7 +66,7 @@ async def _scanned(kit: Kit, call: Call, unseen: list[Block]) -> dict[Key, Spans
             if len(blocks) == 1 and len(blocks[0].raw) > SPLIT_AT:
                 findings = await _ask_in_windows(kit, call, blocks[0])
             else:
-                findings = await _ask(
+                findings = await ask_pii(
                     kit, call, [b.text for b in blocks], [b.prose for b in blocks]
                 )
         return kit.spans.store(blocks, findings, call.principal.org) if findings else {}
@@ -73,9 +77,10 @@ async def _scanned(kit: Kit, call: Call, unseen: list[Block]) -> dict[Key, Spans
     return known
 
 
-async def _ask(
+async def ask_pii(
     kit: Kit, call: Call, texts: Sequence[str], prose: Sequence[bool]
 ) -> Findings | None:
+    """What pii finds; None where it is away and the settings let texts pass. Raises Unavailable."""
     request = Scan(
         request_id=call.id, texts=tuple(texts), prose=tuple(prose), org=call.principal.org
     )
@@ -96,7 +101,7 @@ async def _ask_in_windows(kit: Kit, call: Call, block: Block) -> Findings | None
     found: dict[tuple[int, int], Finding] = {}
     rules = ""
     for start in starts:
-        findings = await _ask(kit, call, [text[start : start + WINDOW]], [block.prose])
+        findings = await ask_pii(kit, call, [text[start : start + WINDOW]], [block.prose])
         if findings is None:
             return None
         rules = findings.rules

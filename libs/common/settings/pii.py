@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 Action = Literal["mask", "block", "allow", "report"]
+OnOutput = Literal["off", "mask", "block"]
 
 
 class PiiLists(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,7 +18,8 @@ class PiiLists(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class PiiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`entities` sets the action per type (default: mask). `allow` lists values that are never
     masked (`@acme.com`: the addresses of a domain), `deny` values that always are (`TYPE:value`,
-    or a value alone); `orgs` adds a tenant's own. `model` names a spaCy package, a folder that
+    or a value alone); `orgs` adds a tenant's own. `output` says what happens to values that a model
+    itself produces. `model` names a spaCy package, a folder that
     holds one, or `gliner:FOLDER`: it finds names in prose. `workers` are processes; 0 scans in a
     thread beside the loop."""
 
@@ -26,7 +28,7 @@ class PiiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     deny: list[str] = []
     orgs: dict[str, PiiLists] = field(default_factory=dict)
     scope: Literal["tenant", "conversation"] = "tenant"
-    output: Literal["off"] = "off"
+    output: OnOutput = "off"
     model: str = ""
     workers: int = 0
     region: str = "US"

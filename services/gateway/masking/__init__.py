@@ -6,6 +6,7 @@ pii finds, this masks: see services/pii for the rules and docs/pii.md for the pr
 from services.gateway.masking.apply import Masked, apply
 from services.gateway.masking.blocks import Block, collect
 from services.gateway.masking.cache import SpanCache
+from services.gateway.masking.guard import StreamGuard
 from services.gateway.masking.placeholders import Placeholders
 from services.gateway.masking.policy import Policy
 from services.gateway.masking.restore import restore_message
@@ -17,6 +18,7 @@ __all__ = [
     "Placeholders",
     "Policy",
     "SpanCache",
+    "StreamGuard",
     "StreamRestorer",
     "apply",
     "collect",

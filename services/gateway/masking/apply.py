@@ -152,13 +152,7 @@ class _Run:
             value = text[mark.start : mark.end]
             if mark.masks and len(value) >= MIN_CARRIED:
                 values.setdefault(value, mark.type)
-        carried = [
-            Mark(match.start(), match.end(), type_)
-            for value, type_ in values.items()
-            if value in text
-            for match in _bordered(value).finditer(text)
-        ]
-        marks = disjoint([*own, *carried])
+        marks = disjoint([*own, *carried(text, values)])
         if block.is_input:
             marks = [m for leaf in Leaves(block.raw).leaves for m in _clipped(marks, leaf)]
         return tuple(self._named(text, mark) for mark in marks)
@@ -186,6 +180,16 @@ class _Run:
                 self.mapping[mark.placeholder] = value
                 if len(value) >= MIN_CARRIED:
                     self._carried.setdefault(value, mark.type)
+
+
+def carried(text: str, values: Mapping[str, str]) -> list[Mark]:
+    """Where values (by type) stand in a text that were found elsewhere."""
+    return [
+        Mark(match.start(), match.end(), type_)
+        for value, type_ in values.items()
+        if value in text
+        for match in _bordered(value).finditer(text)
+    ]
 
 
 def _bordered(value: str) -> "re.Pattern[str]":

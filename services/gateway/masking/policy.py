@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from libs.common.contracts.identity import Switch
 from libs.common.contracts.pii import canonical
-from libs.common.settings.pii import Action, PiiSettings
+from libs.common.settings.pii import Action, OnOutput, PiiSettings
 
 
 class Policy(Struct, frozen=True):
@@ -29,6 +29,14 @@ class Policy(Struct, frozen=True):
         entities = {**settings.entities, **(overrides or {})}
         return cls({canonical(name): action for name, action in entities.items()})
 
+    def of_answers(self, output: OnOutput) -> "Policy":
+        """The same for what a model says: what would be masked or blocked is what `output` says,
+        the rest stays allowed or reported."""
+        if output == "off" or self.idle:
+            return Policy({}, "allow")
+        changed = {name: _changed(action, output) for name, action in self.actions.items()}
+        return Policy(changed, _changed(self.default, output))
+
     @property
     def digest(self) -> bytes:
         actions = repr((sorted(self.actions.items()), self.default)).encode()
@@ -41,3 +49,7 @@ class Policy(Struct, frozen=True):
 
     def action(self, type_: str) -> Action:
         return self.actions.get(type_, self.default)
+
+
+def _changed(action: Action, output: Action) -> Action:
+    return output if action in ("mask", "block") else action

@@ -5,7 +5,7 @@ one. All of these are understood. A tag that is unknown stays as it is and is co
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Raw
 
@@ -27,7 +27,9 @@ def fold(text: str) -> str:
 class Lexicon:
     """The placeholders of one request, ready to be found in any spelling."""
 
-    def __init__(self, mapping: Mapping[str, str]) -> None:
+    def __init__(self, mapping: Mapping[str, str], own: Collection[str] = ()) -> None:
+        """`own` placeholders are ours too, and stay."""
+        self._own = own
         self.values = {fold(placeholder): value for placeholder, value in mapping.items()}
         self.unknown = 0
         self._documents: Mapping[int, tuple[Edit, ...]] = getattr(mapping, "documents", {})
@@ -47,6 +49,14 @@ class Lexicon:
         restored, rest = self._restore(text, escape)
         kept = self._tail(rest)
         return restored[: len(restored) - kept], rest[len(rest) - kept :] if kept else ""
+
+    def overlaps(self, text: str, start: int, end: int) -> bool:
+        """Whether a known placeholder, in any spelling, shares a character with that span."""
+        around = max(start - self.hold, 0)
+        return any(
+            match.end() > start and match.start() < end and fold(match[0]) in self.values
+            for match in self._shape.finditer(text, around, end + self.hold)
+        )
 
     def citation(self, raw: bytes) -> bytes:
         """A citation of a masked document, led back to the text the client knows."""
@@ -75,7 +85,7 @@ class Lexicon:
         while match := self._shape.search(text, at):
             value = self.values.get(fold(match[0]))
             if value is None:
-                self.unknown += 1
+                self.unknown += match[0] not in self._own
                 at = match.start() + 1
                 continue
             pieces += (text[done : match.start()], escape(value) if escape else value)
@@ -99,16 +109,24 @@ class Lexicon:
         return self._prefixes
 
 
-def restore_message(body: bytes, mapping: Mapping[str, str]) -> bytes:
-    """A whole answer with values put back: in its texts and tool inputs, never in thinking."""
+def restore_message(
+    body: bytes,
+    mapping: Mapping[str, str],
+    own: Collection[str] = (),
+    unknown: Callable[[int], object] | None = None,
+) -> bytes:
+    """A whole answer with values put back: in its texts and tool inputs, never in thinking.
+    `unknown` is told how many placeholders had no value; `own` ones are meant to have none."""
     if not mapping or not (holds_placeholder(body) or b"char_location" in body):
         return body
-    lexicon = Lexicon(mapping)
+    lexicon = Lexicon(mapping, own)
     message = jsontext.members(body)
     content = jsontext.items(message["content"]) if message and "content" in message else None
     if not message or content is None:
         return body
     new = [restore_block(jsontext.members(item) or {}, lexicon) for item in content]
+    if unknown:
+        unknown(lexicon.unknown)
     if not any(new):
         return body
     merged = [b if b else a for a, b in zip(content, new, strict=True)]

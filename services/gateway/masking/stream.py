@@ -7,7 +7,7 @@ placeholders.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Raw
 
@@ -22,8 +22,8 @@ SUSPECT = re.compile(rb"[Pp](?:[Ii](?:[Ii]|\")|\")|\\u00[57]0")
 class StreamRestorer:
     """One stream. `unknown` counts the placeholders that no value of this request has."""
 
-    def __init__(self, mapping: Mapping[str, str]) -> None:
-        self._lexicon = Lexicon(mapping) if mapping else None
+    def __init__(self, mapping: Mapping[str, str], own: Collection[str] = ()) -> None:
+        self._lexicon = Lexicon(mapping, own) if mapping else None
         self._events = Events()
         # Block index → the delta's type and the held end of its text.
         self._held: dict[int, tuple[str, str]] = {}
