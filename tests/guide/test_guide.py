@@ -15,7 +15,7 @@ import pytest
 
 from tests.guide import promises
 from tests.guide.promises import BEARER, KEY, MESSAGE, MODELS, READS
-from tests.support.product import Product, clean_environment, started
+from tests.support.product import ADMIN_KEY, Product, clean_environment, started
 
 ROOT = Path(__file__).parents[2]
 DIFFERENCES = (ROOT / "docs" / "guide-differences.md").read_text()
@@ -175,6 +175,18 @@ def test_the_four_steps_of_the_development_workflow(
     assert _cost_of_run(http, "workflow") > 0
     subprocess.run([*argv, "disconnect", "cline"], env=env, check=True, capture_output=True)
     assert not file.exists()
+
+
+def test_the_team_workflow(product: Product) -> None:
+    """The commands as the page has them, by an administrator."""
+    block = DIFFERENCES.partition("## The team workflow")[2].partition("```sh\n")[2]
+    lines = block.partition("```")[0].splitlines()
+    assert len(lines) == 4
+    env = clean_environment(MODELMUXER_URL=product.url, MODELMUXER_KEY=ADMIN_KEY)
+    for line in lines:
+        argv = [sys.executable, "-P", "-m", "services", *line.split()[1:]]
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0 and done.stdout.strip(), f"{line}: {done.stderr}"
 
 
 def _cost_of_run(http: httpx.Client, run: str, seconds: float = 10) -> float:
