@@ -173,7 +173,7 @@ def main() -> int:
     parser.add_argument("--no-peers", action="store_true", help="leave LiteLLM out")
     parser.add_argument("--no-mail", action="store_true", help="nothing to mask in the requests")
     options = parser.parse_args()
-    console = Console(width=max(150, Console().width))
+    console = Console(width=max(170, Console().width))
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         direct = stack.enter_context(mock(Path(folder)))
         ours = stack.enter_context(modelmuxer(direct.port, Path(folder)))
