@@ -9,7 +9,7 @@ import hmac
 import ipaddress
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from libs.common.bus import Bus
 from libs.common.contracts.identity import (
@@ -111,7 +111,7 @@ class Keys:
         await self._bus.listen(KEYS_CHANGED, self._forget)
 
     def own(self, secret: str) -> bool:
-        return digest(secret) in self._bootstrap or secret == DEVELOPMENT_KEY
+        return is_own(secret, self._bootstrap)
 
     async def find(self, headers: RequestHeaders) -> Key:
         """The key of a request. Raises Unauthenticated; Unavailable while nobody can say."""
@@ -159,6 +159,11 @@ class Keys:
         for sha, (_, key) in list(self._cached.items()):
             if key is None or key.id in change.ids:
                 del self._cached[sha]
+
+
+def is_own(secret: str, bootstrap: Container[str]) -> bool:
+    """Is it a key of this gateway, by the digests of those of its settings?"""
+    return digest(secret) in bootstrap or secret == DEVELOPMENT_KEY
 
 
 def credentials(headers: RequestHeaders) -> Iterable[str]:

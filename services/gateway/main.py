@@ -61,7 +61,9 @@ async def open_kit(stack: AsyncExitStack, bus: Bus, loaded: Loaded) -> Kit:
     deployments = Deployments(bus, loaded, keys)
     spool = settings.data / "spool" / f"gateway-{os.getpid()}"
     outbox = await stack.enter_async_context(Outbox(bus, settings.journal, spool))
-    upstreams = await stack.enter_async_context(open_upstreams(settings.gateway, Simulator()))
+    upstreams = await stack.enter_async_context(
+        open_upstreams(settings.gateway, Simulator(), loaded.environment)
+    )
     secret = secret_of(settings)
     vault = await stack.enter_async_context(open_vault(settings.redis_url, secret))
     kit = Kit(

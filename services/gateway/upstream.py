@@ -6,9 +6,9 @@ httpx's own transport. The transport is called below `AsyncClient`, which adds n
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import httpx
@@ -16,19 +16,24 @@ from httpx_aiohttp import AiohttpTransport
 
 from libs.common.errors import UpstreamFailed
 from libs.common.settings.gateway import GatewaySettings
+from libs.common.settings.load import ConfigError
+from services.gateway import proxies
 from services.gateway.errors import Headers
 
 MAX_ANSWER = 256 * 1024 * 1024
 PIECE = 256 * 1024
+Fault = Literal["name", "connect", "tls", "proxy", "silent", "broken"]
 
 
 class CallFailed(UpstreamFailed):
     """No HTTP answer. `sent` says that the provider may have got the request (and bill it);
     `stale` that a kept-alive connection was closed before it took it."""
 
-    def __init__(self, detail: str, *, sent: bool, stale: bool = False) -> None:
+    def __init__(
+        self, detail: str, *, sent: bool, stale: bool = False, fault: Fault = "broken"
+    ) -> None:
         super().__init__(detail)
-        self.sent, self.stale = sent, stale
+        self.sent, self.stale, self.fault = sent, stale, fault
 
 
 class HttpReply:
@@ -69,8 +74,12 @@ class HttpReply:
 class Upstreams:
     """The connections to all providers, and the simulator's answers in their stead."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, simulator: httpx.AsyncBaseTransport):
-        self._transport, self._simulator = transport, simulator
+    def __init__(
+        self,
+        transport_for: Callable[[str], httpx.AsyncBaseTransport],
+        simulator: httpx.AsyncBaseTransport,
+    ) -> None:
+        self._transport_for, self._simulator = transport_for, simulator
 
     async def send(
         self,
@@ -83,7 +92,7 @@ class Upstreams:
         method: str = "POST",
     ) -> HttpReply:
         """Send one request and wait for the head of its answer. Raises CallFailed."""
-        transport = self._simulator if simulated else self._transport
+        transport = self._simulator if simulated else self._transport_for(url)
         content: bytes | AsyncIterator[bytes] = body
         if len(body) > PIECE:
             headers = [*headers, (b"content-length", str(len(body)).encode())]
@@ -93,16 +102,20 @@ class Upstreams:
         )
         try:
             return HttpReply(await transport.handle_async_request(request))
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise _failure(error) from error
 
 
 @asynccontextmanager
 async def open_upstreams(
-    settings: GatewaySettings, simulator: httpx.AsyncBaseTransport
+    settings: GatewaySettings,
+    simulator: httpx.AsyncBaseTransport,
+    environment: Mapping[str, str],
 ) -> AsyncIterator[Upstreams]:
-    """Connections without a limit of their own: how many run at once is the ledger's matter."""
-    context = ssl.create_default_context(cafile=settings.ca_file or None)
+    """Connections without a limit of their own: how many run at once is the ledger's matter.
+    Raises ConfigError for a proxy or CA file that cannot be used."""
+    proxies.check(settings.https_proxy)
+    context = _trusting(settings.ca_file)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=context)
     session = aiohttp.ClientSession(
         connector=connector,
@@ -110,12 +123,31 @@ async def open_upstreams(
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
     )
-    proxy = httpx.Proxy(settings.https_proxy) if settings.https_proxy else None
-    transport = AiohttpTransport(client=session, proxy=proxy)
+    by_proxy: dict[str, AiohttpTransport] = {}
+
+    def transport_for(url: str) -> AiohttpTransport:
+        proxy = proxies.proxy_for(url, settings.https_proxy, environment)
+        if proxy not in by_proxy:
+            by_proxy[proxy] = AiohttpTransport(
+                verify=context, client=session, proxy=httpx.Proxy(proxy) if proxy else None
+            )
+        return by_proxy[proxy]
+
     try:
-        yield Upstreams(transport, simulator)
+        yield Upstreams(transport_for, simulator)
     finally:
-        await transport.aclose()
+        await session.close()
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    """What the system trusts, and the authorities of a file besides."""
+    context = ssl.create_default_context()
+    try:
+        if ca_file:
+            context.load_verify_locations(cafile=ca_file)
+    except OSError as error:
+        raise ConfigError(f"gateway.ca_file: cannot use {ca_file}: {error}") from None
+    return context
 
 
 async def within(seconds: float, work: Callable[[], Awaitable[Any]], detail: str) -> Any:
@@ -134,14 +166,24 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
         yield bytes(view[start : start + PIECE])
 
 
-def _failure(error: httpx.HTTPError) -> CallFailed:
-    cause = error.__cause__
-    if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return CallFailed(f"cannot connect: {_words(cause)}", sent=False)
-    if isinstance(cause, aiohttp.ServerDisconnectedError):
-        return CallFailed("closed the connection without an answer", sent=True, stale=True)
+def _failure(error: httpx.HTTPError | aiohttp.ClientError) -> CallFailed:
+    cause = error.__cause__ or error
+    match cause:
+        case aiohttp.ClientProxyConnectionError():
+            return CallFailed(f"cannot reach the proxy: {_words(cause)}", sent=False, fault="proxy")
+        case aiohttp.ClientHttpProxyError():
+            words = f"the proxy refused: HTTP {cause.status} {cause.message}"
+            return CallFailed(words, sent=False, fault="proxy")
+        case aiohttp.ClientConnectorDNSError():
+            return CallFailed(f"cannot connect: {_words(cause)}", sent=False, fault="name")
+        case aiohttp.ClientSSLError():
+            return CallFailed(f"cannot connect: {_words(cause)}", sent=False, fault="tls")
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+            return CallFailed(f"cannot connect: {_words(cause)}", sent=False, fault="connect")
+        case aiohttp.ServerDisconnectedError():
+            return CallFailed("closed the connection without an answer", sent=True, stale=True)
     if isinstance(error, httpx.TimeoutException):
-        return CallFailed("no answer in time", sent=True)
+        return CallFailed("no answer in time", sent=True, fault="silent")
     return CallFailed(_words(error), sent=True)
 
 

@@ -54,6 +54,7 @@ PARTS = {
     "disconnect": Part(*_CONNECT, "Put a client's settings back.", True),
     "statusline": Part(*_CONNECT, "The line under Claude Code.", True),
     "doctor": Part("services.cli.doctor", "app", SET_UP, "Check the gateway as a client.", True),
+    "providers": Part("services.gateway.providers_cli", "app", SET_UP, "Do the providers answer?"),
     "data": Part("services.launcher.data_cli", "app", SET_UP, "What is stored, and whose it is."),
     "keys": Part("services.ledger.admin_cli", "keys_app", MONEY, "API keys."),
     "budgets": Part("services.ledger.admin_cli", "budgets_app", MONEY, "Budgets."),
