@@ -6,8 +6,7 @@ and the provider's prompt cache holds.
 """
 
 import hashlib
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Raw, Struct, field
 
@@ -185,18 +184,27 @@ class _Run:
 def carried(text: str, values: Mapping[str, str]) -> list[Mark]:
     """Where values (by type) stand in a text that were found elsewhere."""
     return [
-        Mark(match.start(), match.end(), type_)
+        Mark(start, start + len(value), type_)
         for value, type_ in values.items()
         if value in text
-        for match in _bordered(value).finditer(text)
+        for start in _places(text, value)
     ]
 
 
-def _bordered(value: str) -> "re.Pattern[str]":
-    """The exact value, not a part of a longer word."""
-    before = r"(?<!\w)" if re.match(r"\w", value) else ""
-    after = r"(?!\w)" if re.search(r"\w\Z", value) else ""
-    return re.compile(f"{before}{re.escape(value)}{after}")
+def _places(text: str, value: str) -> Iterator[int]:
+    """Where the exact value stands, not as a part of a longer word."""
+    start = text.find(value)
+    while start >= 0:
+        end = start + len(value)
+        apart = not (_joined(text[start - 1 : start + 1]) or _joined(text[end - 1 : end + 1]))
+        if apart:
+            yield start
+        start = text.find(value, end if apart else start + 1)
+
+
+def _joined(pair: str) -> bool:
+    """Two characters of one word."""
+    return len(pair) == 2 and pair.replace("_", "a").isalnum()
 
 
 def _clipped(marks: Iterable[Mark], leaf: Leaf) -> list[Mark]:

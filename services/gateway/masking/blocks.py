@@ -6,9 +6,11 @@ shaped as expected is left alone. Never touched: thinking, signatures, ids, name
 cache_control, base64 data, JSON keys.
 """
 
+import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import TypeVar
 
 from msgspec import Raw, Struct
@@ -17,7 +19,7 @@ from services.gateway.masking import jsontext
 
 T = TypeVar("T")
 Fields = dict[str, Raw]
-Key = tuple[bytes, bool]
+Key = bytes
 # A text and its place go in; what to put there instead comes out, or None to leave it.
 Visit = Callable[["Block"], Raw | None]
 
@@ -25,10 +27,11 @@ TOOL_USES = {"tool_use", "server_tool_use", "mcp_tool_use"}
 TOOL_RESULTS = {"tool_result", "mcp_tool_result"}
 # Content inside content inside content: no client nests deeper than two.
 MAX_NESTING = 8
+PROSE = b"prose"
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class Block(Struct, frozen=True):
+class Block(Struct, frozen=True, dict=True):
     """`raw` is a JSON string, or the JSON object of a tool's input. `prose` marks what people
     write: only that may go to a name-recognising model."""
 
@@ -36,10 +39,10 @@ class Block(Struct, frozen=True):
     place: str
     prose: bool
 
-    @property
+    @cached_property
     def key(self) -> Key:
-        """Two blocks with the same key have the same findings."""
-        return self.raw, self.prose
+        """Two blocks with the same key have the same findings. Hashed once, however often asked."""
+        return hashlib.blake2b(self.raw, digest_size=16, salt=PROSE if self.prose else b"").digest()
 
     @property
     def is_input(self) -> bool:

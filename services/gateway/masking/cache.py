@@ -64,9 +64,8 @@ class SpanCache:
 
     def mark_key(self, chain: bytes, block: Block, findings: Sequence[Finding]) -> bytes:
         """`chain` stands for everything but the block that its marks depend on."""
-        digest = hashlib.blake2b(block.raw, digest_size=DIGEST_BYTES, key=self._secret)
-        digest.update(b"\0" + chain + hash(tuple(findings)).to_bytes(8, "big", signed=True))
-        return digest.digest()
+        found = hash(tuple(findings)).to_bytes(8, "big", signed=True)
+        return self._keyed(block.key + chain + found)
 
     def marks(self, key: bytes) -> Settled | None:
         settled = self._marks.get(key)
@@ -80,6 +79,7 @@ class SpanCache:
             self._marks.popitem(last=False)
 
     def _digest(self, block: Block, org: str) -> bytes:
-        digest = hashlib.blake2b(block.raw, digest_size=DIGEST_BYTES, key=self._secret)
-        digest.update(f"\0{int(block.prose)}\0{org}\0{self.rules}".encode())
-        return digest.digest()
+        return self._keyed(block.key + f"{org}\0{self.rules}".encode())
+
+    def _keyed(self, parts: bytes) -> bytes:
+        return hashlib.blake2b(parts, digest_size=DIGEST_BYTES, key=self._secret).digest()
