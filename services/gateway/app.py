@@ -30,6 +30,7 @@ from services.gateway.routes import (
     files,
     health,
     models,
+    pii,
 )
 
 MESSAGES = ("/v1/messages", "/messages", "/v1/v1/messages")
@@ -91,7 +92,7 @@ class App:
 def _fastapi(kit: Kit) -> FastAPI:
     app = FastAPI(title="ModelMuxer", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.kit = kit
-    for part in (health, models, embeddings, batches, files, decisions, analytics, admin):
+    for part in (health, models, embeddings, batches, files, decisions, analytics, admin, pii):
         app.include_router(part.router)
     live = Live(lambda heard: kit.bus.listen(USED, heard), lambda: kit.draining)
     app.routes.extend(dashboard_routes(kit.sessions, kit.keys.of_secret, kit.keys.of_digest, live))
