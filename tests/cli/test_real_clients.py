@@ -4,6 +4,7 @@ disconnecting their settings are what they were."""
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,11 +77,16 @@ def test_claude_code_in_one_project_only(home: Path, mux: Run, product: Product)
     assert before.read_bytes() == b'{ "permissions": {} }'
 
 
-def test_claude_code_draws_the_status_line(home: Path, mux: Run, product: Product) -> None:
-    """Interactive, in a pseudo-terminal, past its first screens."""
+def begin(home: Path) -> None:
+    """Past the screens of a first start."""
     begun = {"hasCompletedOnboarding": True, "theme": "dark"}
     trust = {str(home / "project"): {"hasTrustDialogAccepted": True}}
     (home / ".claude.json").write_text(json.dumps(begun | {"projects": trust}))
+
+
+def test_claude_code_draws_the_status_line(home: Path, mux: Run, product: Product) -> None:
+    """Interactive, in a pseudo-terminal."""
+    begin(home)
     assert mux("connect", "claude", "--status-line", "--url", product.url) == 0
     env = environment(home, TERM="xterm-256color", COLUMNS="150", LINES="40")
     env.pop("CI")
@@ -94,3 +100,24 @@ def test_claude_code_draws_the_status_line(home: Path, mux: Run, product: Produc
         terminal.expect(r"claude-haiku", 60)
     finally:
         terminal.close()
+
+
+def test_claude_code_lists_our_models(home: Path, mux: Run, product: Product) -> None:
+    """Its other traffic is allowed, but led to a proxy that is not there."""
+    begin(home)
+    assert mux("connect", "claude", "--discover-models", "--url", product.url) == 0
+    proxy = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
+    env = environment(home, TERM="xterm-256color", **proxy)
+    for name in ("CI", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"):
+        env.pop(name)
+    terminal = Terminal([program(CLAUDE_CODE)], env, home / "project")
+    file = home / ".claude" / "cache" / "gateway-models.json"
+    try:
+        terminal.expect(r"\? for shortcuts|Claude Code", 60)
+        deadline = time.monotonic() + 20
+        while not file.exists() and time.monotonic() < deadline:
+            terminal.read(0.2)
+        ids = file.read_text()
+    finally:
+        terminal.close()
+    assert "claude-modelmuxer-auto" in ids and "anthropic/gpt-" in ids

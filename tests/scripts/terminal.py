@@ -31,12 +31,18 @@ class Terminal:
         """Read on until the pattern comes; returns what came up to its end."""
         deadline = time.monotonic() + seconds
         while not (found := re.search(pattern, self.seen)):
-            ready, _, _ = select.select([self._master], [], [], deadline - time.monotonic())
+            ready = self.read(deadline - time.monotonic())
             assert ready, f"{pattern!r} did not come; seen: {self.seen!r}"
-            with contextlib.suppress(OSError):
-                self.seen += os.read(self._master, 65536).decode()
         read, self.seen = self.seen[: found.end()], self.seen[found.end() :]
         return read
+
+    def read(self, seconds: float) -> bool:
+        """Read what comes within a time; whether something did."""
+        ready, _, _ = select.select([self._master], [], [], max(0.0, seconds))
+        if ready:
+            with contextlib.suppress(OSError):
+                self.seen += os.read(self._master, 65536).decode(errors="replace")
+        return bool(ready)
 
     def close(self) -> None:
         if self.process.poll() is None:
