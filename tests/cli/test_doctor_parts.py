@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.checks import BETAS
 from tests.support.product import clean_environment
 from tests.support.servers import Server, free_port
 from tests.support.stack import KEYS, ProcessStack, process_stack
@@ -42,6 +43,13 @@ async def test_a_provider_that_cannot_be_reached_is_named(parts: ProcessStack) -
     assert failed(findings) == {"providers"}, findings
     assert findings["providers"]["reason"].startswith("openai: ")
     assert "anthropic" not in findings["providers"]["reason"]
+    sent = {
+        value
+        for call in parts.provider.calls
+        for name, value in call.headers
+        if name.lower() == "anthropic-beta"
+    }
+    assert findings["betas"]["state"] == "ok" and BETAS in sent
 
 
 @pytest.mark.parametrize(("part", "word"), [("pii", "pii"), ("ledger", "ledger")])
