@@ -11,7 +11,7 @@ from services.router.asked import undated
 from services.router.capability import why_not
 from services.router.policy import allowed
 from services.router.task import Task
-from services.router.view import Option, View, pool_of, serves
+from services.router.view import Option, View, pool_of, price_list, serves
 
 NOT_LISTED = "is not on the key's list"
 
@@ -94,7 +94,7 @@ def _fit(
         if not why:
             try:
                 price = view.rules.prices.price(
-                    facts.provider, facts.name, view.rules.settings.unpriced
+                    price_list(deployment, facts), facts.name, view.rules.settings.unpriced
                 )
             except InvalidRequest as error:
                 why = error.detail

@@ -67,7 +67,7 @@ def _candidate(task: Task, ranked: Ranked) -> Candidate:
         simulated=option.deployment.simulated,
         why="; ".join([reasons.rank_words(ranked.good, ranked.quality), *notes]),
         foreign=foreign,
-        catalogue=option.facts.provider,
+        catalogue=option.catalogue,
     )
 
 
@@ -97,7 +97,8 @@ def _baseline(task: Task, view: View) -> tuple[str, int]:
     facts = task.asked.facts or _dearest(view)
     if facts is None:
         return "", 0
-    price = rules.prices.find(facts.provider, facts.name) or rules.prices.dearest(facts.provider)
+    listed = rules.catalogue.facts(facts.name) or facts
+    price = rules.prices.find(listed.provider, facts.name) or rules.prices.dearest(listed.provider)
     if price is None:
         return facts.name, 0
     pin = task.pin

@@ -71,7 +71,16 @@ class Option(Struct, frozen=True, kw_only=True):
 
     @property
     def translated(self) -> bool:
-        return self.facts.provider != "anthropic"
+        return self.catalogue != "anthropic"
+
+    @property
+    def catalogue(self) -> str:
+        return price_list(self.deployment, self.facts)
+
+
+def price_list(deployment: Deployment, facts: ModelFacts) -> str:
+    """The provider whose prices hold for a model there; the gateway books by the same rule."""
+    return deployment.catalogue or facts.provider
 
 
 def serves(deployment: Deployment, facts: ModelFacts) -> bool:

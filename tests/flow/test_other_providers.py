@@ -26,8 +26,7 @@ base_url = "{{stand_in}}/v1beta"
 api_key = "{KEY}"
 base_url = "{{stand_in}}/mistral/v1"
 """
-# A provider of the user's own naming is priced by its own name, not yet by its `catalogue`.
-CHAT = pytest.param("chat/gpt-6-luna", marks=pytest.mark.xfail(strict=False, reason="unpriced"))
+CHAT = "chat/gpt-6-luna"
 MODELS = ["gpt-6.1-terra", CHAT, "gemini-3.8-flash", "mistral-medium-3-5"]
 every_model = pytest.mark.parametrize("model", MODELS)
 
