@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -68,9 +67,8 @@ def _wait(url: str, process: "subprocess.Popen[bytes]", folder: Path, seconds: f
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                if answer.status == 200 and "Try it" in (folder / "log").read_text():
-                    return
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+            if answer.status == 200 and "Try it" in (folder / "log").read_text():
+                return
         time.sleep(0.05)
     raise TimeoutError(f"modelmuxer up is not ready: {(folder / 'log').read_text()[-3000:]}")
