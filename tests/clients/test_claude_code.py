@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.gateway.masking import Placeholders
 from tests.clients.installed import CLAUDE_CODE, Client
 from tests.clients.session import claude
 from tests.support.provider import Provider, broken, fail, say, think, use
@@ -17,6 +18,16 @@ DOT = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5E"
     "rkJggg=="
 )
+
+# Made up, each of a form that a real one has.
+SECRETS = ("Tr0ub4dor!x9Qz", "sk_live_51Nw8Kd2eZvKYlo2CqP7rXh4TbM", "v9Kq2mXw7LpR4tYz")
+ENV = f"""\
+# Local settings
+DEBUG=true
+DB_PASSWORD={SECRETS[0]}
+STRIPE_KEY="{SECRETS[1]}"
+DATABASE_URL=postgres://app:{SECRETS[2]}@db.internal:5432/shop
+"""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -121,6 +132,27 @@ async def test_what_is_masked_is_whole_again_in_the_users_files(
     assert "ada.lovelace@gmx.net" in path.read_text()
     for call in provider.messages:
         assert b"ada.lovelace" not in call.body, _around(call.body, b"ada.lovelace")
+
+
+async def test_secrets_of_an_env_file_are_copied_unchanged_and_never_leave(
+    mux: Stack, provider: Provider, home: Path
+) -> None:
+    source, target = home / "work" / ".env", home / "work" / "staging.env"
+    source.parent.mkdir(parents=True)
+    source.write_text(ENV)
+    mask = Placeholders(b"a secret for tests only").of
+    seen = ENV
+    for value in SECRETS:
+        seen = seen.replace(value, mask("SECRET", value))
+    copied = {"file_path": str(target), "content": seen}
+    provider.script(use("Read", {"file_path": str(source)}), use("Write", copied), say("Done."))
+    ran = await claude(mux, home, "Copy .env to staging.env", key="masked")
+    assert ran.json["result"] == "Done.", ran
+    assert target.read_text() == ENV
+    told = provider.messages[1].body.decode()
+    assert all(mask("SECRET", value) in told for value in SECRETS)
+    for call in provider.messages:
+        assert not [value for value in SECRETS if value.encode() in call.body]
 
 
 async def test_a_wrong_key_ends_at_once(mux: Stack, provider: Provider, home: Path) -> None:
