@@ -27,12 +27,14 @@ from services.gateway.providers.events import UNREADABLE
 from services.gateway.providers.names import restore
 from services.gateway.providers.signing import SIGNERS
 from services.gateway.stream import renamed
-from services.gateway.upstream import CallFailed, HttpReply
+from services.gateway.upstream import CallFailed, HttpReply, within
 
 FINAL = frozenset({400, 404, 405, 409, 411, 413, 415, 422})
 REJECTED_KEY = frozenset({401, 403})
 SSE = "text/event-stream"
 SIGN_SECONDS = 10.0
+# Tokens per second below which no provider makes an answer.
+SLOW_TOKENS = 15
 
 
 async def try_candidate(kit: Kit, call: Call, attempt: Attempt) -> Reply:
@@ -72,14 +74,18 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
     made = outgoing(kit, call, attempt, dialect)
     attempt.adapted, attempt.names = made.changes, made.names
     attempt.meter.on_signature = _relay_signature(kit, attempt)
-    timeouts = kit.settings.gateway.timeouts
-    first_byte = timeouts.first_token if call.stream else timeouts.total
-    reply = await kit.upstreams.send(
-        target.base_url + made.path,
-        await _headers(call, attempt, target, made, dialect),
-        made.body,
-        timeouts={"connect": timeouts.connect, "read": max(first_byte, timeouts.idle)},
-        simulated=target.deployment.simulated,
+    headers = await _headers(call, attempt, target, made, dialect)
+    timeouts, patience = kit.settings.gateway.timeouts, _patience(kit, call)
+    reply: HttpReply = await within(
+        patience,
+        lambda: kit.upstreams.send(
+            target.base_url + made.path,
+            headers,
+            made.body,
+            timeouts={"connect": timeouts.connect, "read": max(patience, timeouts.idle)},
+            simulated=target.deployment.simulated,
+        ),
+        f"no answer within {patience:.3g} s",
     )
     attempt.upstream_id = reply.header(b"request-id") or reply.header(b"x-request-id")
     try:
@@ -92,6 +98,18 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
         with contextlib.suppress(CallFailed):
             await reply.close()
         raise
+
+
+def _patience(kit: Kit, call: Call) -> float:
+    """How long this attempt may be silent at first. A whole answer is, until its last token is
+    made; no attempt outlives the request's total time."""
+    timeouts = kit.settings.gateway.timeouts
+    left = max(0.0, timeouts.total - (time.monotonic() - call.timings.started))
+    if call.stream:
+        return min(timeouts.first_token, left)
+    if call.features.server_tools:
+        return left
+    return min(timeouts.first_token + call.body.max_tokens / SLOW_TOKENS, left)
 
 
 async def _headers(
@@ -120,11 +138,8 @@ async def _headers(
 async def _whole(
     kit: Kit, call: Call, reply: HttpReply, dialect: Dialect, attempt: Attempt
 ) -> Reply:
-    try:
-        async with asyncio.timeout(kit.settings.gateway.timeouts.total):
-            body = await reply.read()
-    except TimeoutError:
-        raise CallFailed("the answer did not end in time", sent=True) from None
+    left = kit.settings.gateway.timeouts.total - (time.monotonic() - call.timings.started)
+    body = await within(left, reply.read, "the answer did not end in time")
     await reply.close()
     body = _canonical(body, dialect, attempt)
     attempt.meter.message(body)
@@ -166,7 +181,7 @@ async def _begin(
     held: list[bytes] = []
     seconds = kit.settings.gateway.timeouts.first_token
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds - (time.monotonic() - attempt.started)):
             async for piece in events:
                 held.append(piece)
                 if attempt.meter.error is not None and not attempt.meter.content:
@@ -186,6 +201,7 @@ async def _begin(
         headers=response_headers(reply.headers),
         held=_named(kit, call, b"".join(held)),
         rest=_closing(events, reply),
+        close=reply.close,
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from msgspec import Struct, field
 
@@ -86,6 +86,7 @@ class Reply(Struct, kw_only=True):
     body: bytes = b""
     held: bytes = b""
     rest: AsyncIterator[bytes] | None = None
+    close: Callable[[], Awaitable[None]] | None = None
 
 
 def new_request_id() -> str:

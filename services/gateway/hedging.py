@@ -4,13 +4,16 @@ booked. Off unless `gateway.hedge` says so.
 """
 
 import asyncio
+import contextlib
 
 from libs.common.contracts.routing import Candidate
-from libs.common.errors import MuxError, UpstreamFailed
+from libs.common.errors import InvalidRequest, MuxError, UpstreamFailed
 from services.gateway.attempts import try_candidate
+from services.gateway.booking import finish
 from services.gateway.call import Attempt, Call, Reply
 from services.gateway.kit import Kit
 from services.gateway.plan import attempt_of, reserve
+from services.gateway.upstream import CallFailed
 
 SMALL_TOKENS = 8_000
 
@@ -22,15 +25,27 @@ async def hedged(kit: Kit, call: Call, attempt: Attempt, others: tuple[Candidate
         return await try_candidate(kit, call, attempt)
     first = asyncio.ensure_future(try_candidate(kit, call, attempt))
     racers: set[asyncio.Future[Reply]] = {first}
+    won: Reply | None = None
     try:
         done, _ = await asyncio.wait(racers, timeout=patience)
         if not done and (second := await _second(kit, call, others)):
             racers.add(second)
-        return await _winner(racers)
+        won = await _winner(racers)
+        return won
     finally:
         for racer in racers:
             racer.cancel()
-        await asyncio.gather(*racers, return_exceptions=True)
+        for late in await asyncio.gather(*racers, return_exceptions=True):
+            if isinstance(late, Reply) and late is not won:
+                await _drop(kit, call, late)
+
+
+async def _drop(kit: Kit, call: Call, reply: Reply) -> None:
+    """It began in the same moment as the winner: its attempt is booked, its connection let go."""
+    finish(kit, call, reply, broken="client_gone")
+    if reply.close:
+        with contextlib.suppress(CallFailed):
+            await reply.close()
 
 
 async def _second(
@@ -45,14 +60,14 @@ async def _second(
 
 async def _winner(racers: "set[asyncio.Future[Reply]]") -> Reply:
     """The first that answers; if all fail, the first failure."""
-    failure: UpstreamFailed | None = None
+    failure: UpstreamFailed | InvalidRequest | None = None
     left = set(racers)
     while left:
         done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
         for racer in done:
             try:
                 return racer.result()
-            except UpstreamFailed as error:
+            except (UpstreamFailed, InvalidRequest) as error:
                 failure = failure or error
     assert failure
     raise failure

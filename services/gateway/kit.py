@@ -18,6 +18,7 @@ from services.gateway.call import Call
 from services.gateway.dashboard.session import Sessions
 from services.gateway.deployments import Deployments
 from services.gateway.masking import SpanCache
+from services.gateway.spent import Spent
 from services.gateway.upstream import Upstreams
 from services.gateway.vault import Vault
 
@@ -41,6 +42,7 @@ class Kit(Struct, kw_only=True):
     vault: Vault
     first_tokens: "FirstTokens"
     sessions: Sessions
+    spent: Spent = field(default_factory=Spent)
     open_calls: dict[str, tuple[Call, Callable[[], object]]] = field(default_factory=dict)
     background: set[asyncio.Future[None]] = field(default_factory=set)
     keys_used: dict[str, float] = field(default_factory=dict)

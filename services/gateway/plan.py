@@ -23,15 +23,7 @@ MODES: tuple[Routing, ...] = ("respect", "within-family", "auto")
 async def route(kit: Kit, call: Call) -> Plan:
     """The plan. Without a router: the asked model, said so, where the policy is open."""
     started = time.monotonic()
-    request = Route(
-        request_id=call.id,
-        principal=call.principal,
-        features=call.features,
-        routing=call.routing,
-        session=call.principal.run,
-        models=call.key.models,
-        tag=call.headers.get(b"x-modelmuxer-tag")[:100],
-    )
+    request = await question(kit, call)
     try:
         call.plan = await kit.bus.ask(ROUTE, request, kit.settings.gateway.timeouts.route)
     except Unavailable as error:
@@ -40,6 +32,21 @@ async def route(kit: Kit, call: Call) -> Plan:
         call.plan = plan_without_router(kit, call)
     call.timings.router = time.monotonic() - started
     return call.plan
+
+
+async def question(kit: Kit, call: Call, *, dry_run: bool = False) -> Route:
+    """What the router is asked about a request."""
+    return Route(
+        request_id=call.id,
+        principal=call.principal,
+        features=call.features,
+        routing=call.routing,
+        session=call.principal.run,
+        models=call.key.models,
+        dry_run=dry_run,
+        tag=call.headers.get(b"x-modelmuxer-tag")[:100],
+        budget_percent=await kit.spent.percent(kit.bus, call.principal),
+    )
 
 
 async def reserve(
@@ -60,7 +67,7 @@ async def reserve(
         ttl=kit.settings.gateway.timeouts.total + SLACK,
     )
     try:
-        return await kit.bus.ask(RESERVE, request, kit.settings.gateway.timeouts.reserve)
+        held = await kit.bus.ask(RESERVE, request, kit.settings.gateway.timeouts.reserve)
     except Unavailable as error:
         raise Unavailable(f"the ledger does not answer: {error.detail}") from None
     except BudgetExceeded as error:
@@ -68,6 +75,8 @@ async def reserve(
         raise
     finally:
         call.timings.ledger += time.monotonic() - started
+    kit.spent.note(call.principal, held)
+    return held
 
 
 def attempt_of(call: Call, candidates: tuple[Candidate, ...], held: Reservation) -> Attempt:

@@ -14,7 +14,6 @@ from libs.common.contracts.routing import (
     Feedback,
     GetDecision,
     Plan,
-    Route,
 )
 from libs.common.errors import InvalidRequest
 from libs.common.money import usd
@@ -22,6 +21,7 @@ from services.gateway.body import Body
 from services.gateway.call import new_request_id
 from services.gateway.endpoint import call_of
 from services.gateway.http import RequestHeaders, read_body
+from services.gateway.plan import question
 from services.gateway.routes.callers import json_object, key_of, kit_of, principal
 from services.gateway.routes.forms import known_fields, moment, one_of
 
@@ -37,18 +37,7 @@ async def explain(request: Request) -> dict[str, Any]:
     raw = await read_body(headers, request.receive, settings.max_body, settings.timeouts.body)
     body = Body(raw, needs_max_tokens=False)
     call = call_of(kit, request.scope, headers, key, body, "messages", new_request_id())
-    plan = await kit.bus.ask(
-        ROUTE,
-        Route(
-            request_id=call.id,
-            principal=call.principal,
-            features=call.features,
-            routing=call.routing,
-            session=call.principal.run,
-            models=key.models,
-            dry_run=True,
-        ),
-    )
+    plan = await kit.bus.ask(ROUTE, await question(kit, call, dry_run=True))
     return {"asked": call.features.model, **plan_json(plan)}
 
 

@@ -1,0 +1,129 @@
+"""A second candidate is asked where the first is slow, or where it refuses; both are booked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from libs.common.contracts.usage import Usage
+from tests.flow.asks import ask, streamed
+from tests.support.provider import KEY, Provider, hang, running, say
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.anyio
+CONFIG = """
+[providers.openai]
+api_key = "{key}"
+base_url = "{second}/openai/v1"
+[routing.fallbacks]
+"claude-sonnet-5-5" = ["gpt-6.1-terra"]
+"""
+FIRST, SECOND = "claude-sonnet-5-5", "gpt-6.1-terra"
+ENOUGH = 20
+
+
+@pytest.fixture(scope="module")
+async def other() -> AsyncIterator[Provider]:
+    async with running() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def config(other: Provider) -> dict[str, str]:
+    more = CONFIG.format(key=KEY, second=other.url)
+    return {"more": more, "gateway": 'hedge = "p95"\nfallback_on_refusal = true'}
+
+
+@pytest.fixture(scope="module")
+async def warmed(opened: Stack) -> None:
+    """So many answers that it is known how long the first one usually takes."""
+    async with opened.http() as http:
+        for _ in range(ENOUGH):
+            await http.post("/v1/messages", json=streamed())
+
+
+@pytest.fixture
+def second(warmed: None, mux: Stack, other: Provider) -> Provider:
+    mux.provider.reset()
+    other.reset()
+    return other
+
+
+async def rows_of(mux: Stack, answer: httpx.Response, count: int) -> list[Usage]:
+    id = answer.headers["x-modelmuxer-request-id"]
+    async with asyncio.timeout(5):
+        while len(rows := [r for r in await mux.rows(0) if r.request_id == id]) < count:
+            await asyncio.sleep(0.02)
+    return sorted(rows, key=lambda row: row.attempt)
+
+
+async def test_a_slow_first_candidate_loses_to_the_second_and_both_are_booked(
+    mux: Stack, provider: Provider, second: Provider
+) -> None:
+    provider.script(hang())
+    second.always = say("the quick one")
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", json=streamed())
+    assert answer.headers["x-modelmuxer-model"] == SECOND and "message_stop" in answer.text
+    lost, won = await rows_of(mux, answer, 2)
+    assert (lost.model, lost.outcome, won.model, won.outcome) == (FIRST, "cancelled", SECOND, "ok")
+    assert won.cost == second.bill.total > 0 and lost.reservation != won.reservation
+    await provider.idle(3)
+    assert provider.last.outcome == "gone"
+
+
+async def test_a_slow_second_candidate_is_let_go_when_the_first_answers(
+    mux: Stack, provider: Provider, second: Provider
+) -> None:
+    provider.script(say("better late", first=0.5))
+    second.always = hang()
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", json=streamed())
+    assert answer.headers["x-modelmuxer-model"] == FIRST
+    won, lost = await rows_of(mux, answer, 2)
+    assert (won.outcome, won.cost) == ("ok", provider.bill.total)
+    assert lost.outcome == "cancelled"
+    await second.idle(3)
+
+
+async def test_both_beginning_at_once_leaves_one_answer_and_two_rows(
+    mux: Stack, provider: Provider, second: Provider
+) -> None:
+    provider.always = say("one of two", first=0.15, deltas=1)
+    second.always = say("one of two", deltas=1)
+    async with mux.http() as http:
+        answers = await asyncio.gather(
+            *(http.post("/v1/messages", json=streamed(f"race {n}")) for n in range(8))
+        )
+    for answer in answers:
+        assert answer.text.count("event: message_stop") == 1
+        await rows_of(mux, answer, 2)
+    await provider.idle(5)
+    await second.idle(5)
+
+
+async def test_a_large_request_or_a_whole_answer_is_not_hedged(
+    mux: Stack, provider: Provider, second: Provider
+) -> None:
+    provider.always = say("late", first=0.4)
+    async with mux.http() as http:
+        await http.post("/v1/messages", json=ask())
+        await http.post("/v1/messages", json=streamed("long words " * 20_000))
+    assert not second.calls
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refusal_moves_on_where_the_policy_says_so(
+    mux: Stack, provider: Provider, second: Provider, stream: bool
+) -> None:
+    provider.script(say("I cannot help with that.", stop="refusal", deltas=1))
+    second.always = say("With pleasure.", deltas=1)
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", json=ask(stream=stream))
+    if not stream:
+        assert answer.headers["x-modelmuxer-model"] == SECOND and "pleasure" in answer.text
+        refused, served = await rows_of(mux, answer, 2)
+        assert refused.cost == provider.bill.total > 0 and served.cost == second.bill.total > 0
+    else:  # its words were on their way before it refused
+        assert answer.headers["x-modelmuxer-model"] == FIRST and "refusal" in answer.text
