@@ -95,6 +95,7 @@ async def may_hear(server: Server, user: str, subject: str) -> bool:
         ("pii", "ledger.key.list.v1"),
         ("gateway", "state.v1.budgets.x"),
         ("gateway", "keys.changed.v1"),
+        ("gateway", "live.v1"),
         ("gateway", "$JS.API.STREAM.DELETE.MODELMUXER_EVENTS"),
         ("gateway", "$JS.API.CONSUMER.CREATE.MODELMUXER_EVENTS"),
         ("analytics", "usage.v1"),
@@ -113,6 +114,7 @@ async def test_a_service_cannot_say_what_is_not_its_to_say(
 @pytest.mark.parametrize(
     ("user", "subject"),
     [
+        ("gateway", "usage.v1"),
         ("gateway", "audit.v1"),
         ("gateway", "ledger.reserve.v1"),
         ("gateway", ">"),
@@ -146,8 +148,12 @@ async def test_without_a_password_nobody_connects(nats: Server) -> None:
     async def quiet(error: Exception) -> None:
         pass
 
-    with pytest.raises(Error):
-        await client.connect(nats.url, allow_reconnect=False, error_cb=quiet)
+    stranger = Client()
+    try:
+        with pytest.raises(Error):
+            await stranger.connect(nats.url, allow_reconnect=False, error_cb=quiet)
+    finally:
+        await stranger.close()
 
 
 async def test_a_router_asking_the_ledger_is_not_told_that_it_is_there(nats: Server) -> None:
