@@ -15,10 +15,10 @@ from nats.js.errors import APIError
 
 from libs.common.bus import LOST, Bus
 from libs.common.contracts.base import EVENTS_STREAM
-from libs.common.contracts.reports import REPORT, Answer, Report
+from libs.common.contracts.reports import LIVE, LIVE_ROWS, REPORT, Answer, Report, Written
 from libs.common.contracts.routing import DECIDED
 from libs.common.contracts.spending import ALERTED, AUDITED, Audit
-from libs.common.contracts.usage import USED
+from libs.common.contracts.usage import USED, Usage
 from libs.common.journal import Consumer, ensure_streams
 from libs.common.settings.load import Loaded
 from libs.common.telemetry import ANALYTICS_EVENTS, ANALYTICS_LAG, ANALYTICS_SECONDS
@@ -55,6 +55,7 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
                 await writer.take(events)
             for event in events:
                 ANALYTICS_EVENTS.labels(type(event).__name__.lower()).inc()
+            await _tell_pages(bus, events)
 
         async def report(asked: Report) -> Answer:
             await schema.passed()
@@ -81,6 +82,12 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
             yield
     finally:
         await store.close()
+
+
+async def _tell_pages(bus: Bus, events: list[object]) -> None:
+    used = tuple(event for event in events if isinstance(event, Usage))
+    if used:
+        await bus.tell(LIVE, Written(used=used[-LIVE_ROWS:]))
 
 
 def _personal(asked: Report) -> Audit:

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from libs.common.contracts.usage import USED
+from libs.common.contracts.reports import LIVE
 from libs.common.errors import InvalidRequest, MuxError
 from services.gateway.auth import check_host, is_loopback
 from services.gateway.call import new_request_id
@@ -94,7 +94,7 @@ def _fastapi(kit: Kit) -> FastAPI:
     app.state.kit = kit
     for part in (health, models, embeddings, batches, files, decisions, analytics, admin, pii):
         app.include_router(part.router)
-    live = Live(lambda heard: kit.bus.listen(USED, heard), lambda: kit.draining)
+    live = Live(lambda heard: kit.bus.listen(LIVE, heard), lambda: kit.draining)
     app.routes.extend(dashboard_routes(kit.sessions, kit.keys.of_secret, kit.keys.of_digest, live))
     app.add_exception_handler(MuxError, _mux_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -6,9 +6,10 @@ import time
 import pytest
 
 from libs.common.bus import Bus
+from libs.common.contracts.reports import LIVE, Written
 from libs.common.contracts.routing import DECIDED
 from libs.common.contracts.spending import ALERTED
-from libs.common.contracts.usage import USED
+from libs.common.contracts.usage import USED, Usage
 from services.analytics.dead import Burial, listed, one, replay
 from tests.analytics.conftest import (
     ALICE,
@@ -112,3 +113,21 @@ async def test_decisions_and_alerts_are_kept(bus: Bus, service: None) -> None:
     assert (await report(bus, "alerts"))["rows"][0]["threshold"] == 80.0
     assert (await report(bus, "decisions", ALICE))["rows"][0]["reason"] == "simple"
     assert (await report(bus, "decisions", BOB))["rows"] == []
+
+
+async def test_pages_are_told_what_was_written_and_can_read_it_at_once(
+    bus: Bus, service: None
+) -> None:
+    heard: list[Usage] = []
+
+    async def hear(written: Written) -> None:
+        heard.extend(written.used)
+
+    await bus.listen(LIVE, hear)
+    await tell(bus, usage(1), usage(2, BOB))
+
+    async def all_heard() -> bool:
+        return len(heard) == 2
+
+    await until(all_heard)
+    assert {row["id"] for row in (await report(bus, "requests"))["rows"]} == {u.id for u in heard}

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from libs.common.contracts.identity import Key, Principal
+from libs.common.contracts.reports import Written
 from libs.common.contracts.usage import Usage
 from libs.common.errors import BY_CODE, MuxError, Unauthenticated
-from services.gateway.dashboard import live as live_module
 from services.gateway.dashboard.live import Handler, Live
 from services.gateway.dashboard.routes import dashboard_routes
 from services.gateway.dashboard.session import COOKIE, Sessions
@@ -102,8 +102,7 @@ async def test_each_page_hears_what_its_key_may_see() -> None:
         await anext(page)
     used = Usage(request_id="r", attempt=1, at=1.0, principal=Principal(key_id="key_1"))
     other = msgspec.structs.replace(used, request_id="s", principal=Principal(key_id="key_9"))
-    for usage in (other, used):
-        await heard[0](usage)
+    await heard[0](Written(used=(other, used)))
     assert len(heard) == 1
     assert b'"request_id":"r"' in await anext(pages[0])
     assert b'"request_id":"s"' in await anext(pages[1])
@@ -118,8 +117,7 @@ async def test_streams_end_when_the_gateway_stops(http: httpx.AsyncClient) -> No
     assert answer.text == "retry: 1000\n\n"
 
 
-async def test_a_stream_ends_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_module, "BEAT_SECONDS", 0.0)
+async def test_a_stream_ends_with_its_key() -> None:
     keys = [KEY]
 
     async def listen(handler: Handler) -> None:
@@ -130,7 +128,7 @@ async def test_a_stream_ends_with_its_key(monkeypatch: pytest.MonkeyPatch) -> No
             raise Unauthenticated("revoked")
         return keys[0]
 
-    page = await Live(listen, lambda: False).events(find_again)
+    page = await Live(listen, lambda: False, beat=0.0).events(find_again)
     assert await anext(page) == b"retry: 1000\n\n"
     assert await anext(page) == b": still here\n\n"
     keys.clear()

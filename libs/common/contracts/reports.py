@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from msgspec import Raw, Struct
 
-from libs.common.contracts.base import Operation
+from libs.common.contracts.base import Event, Operation
 from libs.common.contracts.identity import Principal
 from libs.common.contracts.usage import Tokens, Usage
 from libs.common.money import usd
@@ -106,4 +106,13 @@ def request_row(usage: Usage) -> RequestRow:
     )
 
 
+class Written(Struct, frozen=True, kw_only=True):
+    """Attempts that have just been written: what a live page shows. Of a large batch the last
+    LIVE_ROWS, which is more than a page holds."""
+
+    used: tuple[Usage, ...]
+
+
+LIVE_ROWS = 500
 REPORT = Operation("analytics.report.v1", Report, Answer)
+LIVE = Event("live.v1", Written)

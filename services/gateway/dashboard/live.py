@@ -1,4 +1,4 @@
-"""Finished requests as they happen, to every open page that may see them."""
+"""Finished requests as analytics writes them, to every open page that may see them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import msgspec
 
 from libs.common.contracts.identity import Key
-from libs.common.contracts.reports import request_row
+from libs.common.contracts.reports import Written, request_row
 from libs.common.contracts.usage import Usage
 from libs.common.errors import LimitExceeded, MuxError
 
-Handler = Callable[[Usage], Awaitable[None]]
+Handler = Callable[[Written], Awaitable[None]]
 Listen = Callable[[Handler], Awaitable[None]]
 MAX_STREAMS = 100
 BEHIND = 500  # events a slow page may lag; then it loses the oldest
@@ -21,10 +21,13 @@ LOOK_SECONDS = 0.5
 class Live:
     """One subscription to the bus per process, made when the first page opens.
 
-    `draining` ends the streams of a gateway that is about to stop."""
+    `draining` ends the streams of a gateway that is about to stop; a stream says that it is
+    still there every `beat` seconds."""
 
-    def __init__(self, listen: Listen, draining: Callable[[], bool]) -> None:
-        self._listen, self._draining = listen, draining
+    def __init__(
+        self, listen: Listen, draining: Callable[[], bool], beat: float = BEAT_SECONDS
+    ) -> None:
+        self._listen, self._draining, self._beat = listen, draining, beat
         self._listening = False
         self._pages: dict[asyncio.Queue[bytes], Key] = {}
 
@@ -44,14 +47,14 @@ class Live:
         queue: asyncio.Queue[bytes] = asyncio.Queue(BEHIND)
         self._pages[queue] = key
         loop = asyncio.get_running_loop()
-        beat = loop.time() + BEAT_SECONDS
+        beat = loop.time() + self._beat
         try:
             yield b"retry: 1000\n\n"
             while not self._draining():
                 if (event := await _next(queue)) is not None:
                     yield event
                 if loop.time() >= beat:
-                    beat = loop.time() + BEAT_SECONDS
+                    beat = loop.time() + self._beat
                     await find()
                     yield b": still here\n\n"
         except MuxError:
@@ -59,9 +62,12 @@ class Live:
         finally:
             del self._pages[queue]
 
-    async def _heard(self, usage: Usage) -> None:
-        if not self._pages:
-            return
+    async def _heard(self, written: Written) -> None:
+        if self._pages:
+            for usage in written.used:
+                self._show(usage)
+
+    def _show(self, usage: Usage) -> None:
         data = b"event: request\ndata: " + msgspec.json.encode(request_row(usage)) + b"\n\n"
         for queue, key in self._pages.items():
             if not _may_see(key, usage):
