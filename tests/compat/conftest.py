@@ -18,7 +18,7 @@ ping_every = 0.4
 [gateway.timeouts]
 first_token = 2.0
 idle = 2.0
-total = 6.0
+total = 4.0
 """
 MORE = f"""
 [providers.openai]

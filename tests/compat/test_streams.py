@@ -141,7 +141,7 @@ async def test_tool_arguments_flow_as_they_are_made(
 async def test_a_silent_stream_is_kept_alive_by_ping_events(
     mux: Place, provider: Provider, model: str
 ) -> None:
-    provider.script(say("one two", deltas=2, delay=1.2))
+    provider.script(say("one two", deltas=2, delay=0.7))
     pings = of(await events(mux, model=model), "ping")
     assert pings
 
