@@ -4,13 +4,14 @@ Only OpenAI-shaped providers have it (developers.openai.com/api/reference/embedd
 answer is passed on as it came.
 """
 
+import asyncio
 from typing import Any
 
 import msgspec
 
 from libs.common.contracts.routing import Candidate, Plan
 from libs.common.contracts.usage import Tokens
-from libs.common.errors import InvalidRequest, MuxError, NotFound
+from libs.common.errors import InvalidRequest, MuxError, NotFound, UpstreamFailed
 from services.gateway.attempts import REJECTED_KEY
 from services.gateway.booking import book, book_refusal, catalogue_of
 from services.gateway.call import Attempt, Call
@@ -30,7 +31,6 @@ OWNERS = (
     ("codestral-embed", "mistral"),
 )
 MAX_INPUTS = 2048
-# A token is at least a byte of text; an array of token ids counts each.
 SECONDS = {"connect": 5.0, "read": 60.0}
 
 
@@ -64,13 +64,25 @@ async def embed(kit: Kit, call: Call, tree: dict[str, Any]) -> tuple[int, Header
         book_refusal(kit, call, error)
         raise
     attempt = attempt_of(call, (candidate,), call.reservation)
+    likely = Tokens(input=call.features.input_tokens)
     try:
-        return await _send(kit, call, attempt, target, tree)
-    except CallFailed as failure:
-        book(kit, call, attempt, outcome="error", status=502, error="unreachable")
-        raise MuxError(f"{candidate.provider}: {failure.detail}", {"status": 502}) from None
+        async with asyncio.timeout(kit.settings.gateway.timeouts.total):
+            return await _send(kit, call, attempt, target, tree)
+    except (CallFailed, TimeoutError) as failure:
+        # What the provider may have got, it may bill.
+        used = likely if getattr(failure, "sent", True) else None
+        book(
+            kit, call, attempt, outcome="error", status=502, error="unreachable", tokens=used
+        )  # fmt: skip
+        words = str(failure) or "no whole answer in time"
+        raise UpstreamFailed(f"{candidate.provider}: {words}") from None
     except Relayed as refusal:
         book(kit, call, attempt, outcome="error", status=refusal.status, error="upstream")
+        raise
+    except asyncio.CancelledError:
+        book(
+            kit, call, attempt, outcome="cancelled", status=499, error="client_gone", tokens=likely
+        )  # fmt: skip
         raise
 
 
@@ -96,8 +108,11 @@ async def _send(
     masked = msgspec.json.decode(call.fields["messages"])
     texts = [message["content"] for message in masked]
     body = {**tree, "input": texts if isinstance(tree["input"], list) else texts[0]}
+    # Azure's path by model serves both.
+    path = dialect.path(call.features.model, False, target.options)
+    path = path.replace("/chat/completions", "/embeddings") if "path" in target.options else ""
     reply = await kit.upstreams.send(
-        f"{target.base_url}/embeddings",
+        target.base_url + (path or "/embeddings"),
         request_headers(call.headers, own, None, native=False),
         msgspec.json.encode(body),
         timeouts=SECONDS,
@@ -108,17 +123,21 @@ async def _send(
         error = dialect.error_of(reply.status, answer)
         status = 502 if reply.status in REJECTED_KEY else error.status
         raise Relayed(status, [], answer, error.type, error.message)
-    book(kit, call, attempt, outcome="ok", tokens=_tokens(call, answer))
+    told = _told(answer)
+    if told is not None:
+        attempt.meter.message(msgspec.json.encode({"usage": {"input_tokens": told}}))
+    estimated = None if told is not None else Tokens(input=call.features.input_tokens)
+    book(kit, call, attempt, outcome="ok", tokens=estimated)
     return reply.status, response_headers(reply.headers), answer
 
 
-def _tokens(call: Call, answer: bytes) -> Tokens:
+def _told(answer: bytes) -> int | None:
+    """The tokens that the provider counted."""
     try:
-        usage = msgspec.json.decode(answer).get("usage") or {}
-        told = usage.get("prompt_tokens")
-    except (msgspec.MsgspecError, AttributeError):
-        told = None
-    return Tokens(input=told if isinstance(told, int) else call.features.input_tokens)
+        told = msgspec.json.decode(answer)["usage"]["prompt_tokens"]
+    except (msgspec.MsgspecError, TypeError, KeyError):
+        return None
+    return told if isinstance(told, int) else None
 
 
 def _candidate(kit: Kit, call: Call, target: Target) -> Candidate:

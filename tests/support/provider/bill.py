@@ -60,6 +60,8 @@ PRICES: dict[str, tuple[str, int, str]] = {
     "mistral-small-latest": ("0.15 0.015 0 0 0.6", 0, ""),
     "mistral-medium-latest": ("1.5 0.15 0 0 7.5", 0, ""),
     "mistral-large-4": ("0.7 0.07 0 0 2.1", 0, ""),
+    "text-embedding-3-small": ("0.02 0 0 0 0", 0, ""),
+    "mistral-embed": ("0.1 0 0 0 0", 0, ""),
     "ministral-8b-latest": ("0.15 0.015 0 0 0.15", 0, ""),
 }
 # Announced changes: from that day on, the other row holds.

@@ -35,6 +35,12 @@ class Call:
         """The value of a header; several lines of it joined as HTTP allows."""
         return ", ".join(v for n, v in self.headers if n.lower() == name.lower())
 
+    @property
+    def credential(self) -> str:
+        """The key it came with, whatever header a dialect puts it in."""
+        given = self.header("x-api-key") or self.header("x-goog-api-key")
+        return given or self.header("authorization").removeprefix("Bearer ")
+
     def end(self, outcome: str) -> None:
         self.outcome, self.ended = outcome, time.monotonic()
         self.over.set()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from tests.support.provider import chat, gemini, keeping, messages, responses
+from tests.support.provider import chat, embeddings, gemini, keeping, messages, responses
 from tests.support.provider.exchange import Exchange
 from tests.support.provider.state import Provider
 from tests.support.provider.strict import Refused
@@ -40,6 +40,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", r"/openai/v1/responses", responses.create),
     ("POST", r"/deepseek/chat/completions", chat.deepseek),
     ("POST", r"/mistral/v1/chat/completions", chat.mistral),
+    ("POST", r"/(openai|mistral)/v1/embeddings", embeddings.create),
     ("POST", r"/v1beta/models/[^/:]+:(stream)?[gG]enerateContent", gemini.generate),
     ("GET", r"/", _root),
     ("HEAD", r"/", _root),

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tests.support.provider.answers import new_id
 from tests.support.provider.calls import Call
-from tests.support.provider.exchange import Exchange, refusal
+from tests.support.provider.exchange import Exchange, foreign_error, refusal
 from tests.support.provider.routes import find
 from tests.support.provider.scene import from_marker
 from tests.support.provider.state import KEY, Provider
@@ -42,6 +42,8 @@ async def _answer(provider: Provider, exchange: Exchange) -> web.StreamResponse:
     try:
         if len(exchange.call.body) > MAX_BODY:
             raise Refused(413, "Request exceeds the maximum size")
+        if wrong := key_fault(provider, exchange):
+            return wrong
         return await find(exchange.call.method, exchange.call.path)(provider, exchange)
     except Refused as refused:
         exchange.call.why = refused.message
@@ -49,6 +51,22 @@ async def _answer(provider: Provider, exchange: Exchange) -> web.StreamResponse:
     except ValueError as error:
         exchange.call.why = str(error)
         return refusal(exchange, Refused(400, str(error)))
+
+
+def key_fault(provider: Provider, exchange: Exchange) -> web.Response | None:
+    """What a key gets that a test has named; one that is taken stands for the usual one."""
+    call = exchange.call
+    status = provider.keys.get(call.credential, 0)
+    if status >= 400:
+        call.why = words = f"This key gets {status}."
+        if not call.path.startswith("/v1/"):
+            return foreign_error(exchange, status, words)
+        return refusal(exchange, Refused(status, words))
+    for name in ("x-api-key", "x-goog-api-key", "authorization"):
+        if status and name in exchange.header:
+            given = exchange.header[name]
+            exchange.header[name] = given.replace(call.credential, provider.key)
+    return None
 
 
 def _record(request: web.BaseRequest, number: int) -> Call:

@@ -18,11 +18,14 @@ MESSAGE_PATHS = (
     "/openai/v1/responses",
     "/deepseek/chat/completions",
     "/mistral/v1/chat/completions",
+    "/openai/v1/embeddings",
+    "/mistral/v1/embeddings",
 )
 
 
 class Provider:
-    """`key` is the credential it takes, `bearer` that of a subscription."""
+    """`key` is the credential it takes, `bearer` that of a subscription. `keys` are others, each
+    with the status it gets: 200 is taken, 401 rejected, 429 over its limit."""
 
     def __init__(self, key: str = KEY) -> None:
         self.key, self.bearer = key, "sk-ant-oat01-subscription"
@@ -33,6 +36,7 @@ class Provider:
         self.calls: list[Call] = []
         self.bill = Bill()
         self.cache = PromptCache()
+        self.keys: dict[str, int] = {}
         self.always: Scene | None = None
         self.threads: dict[str, list[Json]] = {}
         self.store: dict[str, Json] = {}
