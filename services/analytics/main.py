@@ -16,7 +16,7 @@ from nats.js.errors import APIError
 from libs.common.bus import LOST, Bus
 from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.reports import LIVE, LIVE_ROWS, REPORT, Answer, Report, Written
-from libs.common.contracts.routing import DECIDED
+from libs.common.contracts.routing import DECIDED, FEEDBACK
 from libs.common.contracts.spending import ALERTED, AUDITED, Audit
 from libs.common.contracts.usage import USED, Usage
 from libs.common.journal import Consumer, ensure_streams
@@ -30,7 +30,7 @@ from services.analytics.store import Store
 from services.analytics.writer import Writer
 
 DURABLE = "analytics"
-EVENTS = (USED, DECIDED, ALERTED, AUDITED)
+EVENTS = (USED, DECIDED, FEEDBACK, ALERTED, AUDITED)
 LAG_SECONDS = 1.0
 # What an administrator does with one person's records is itself audited.
 PERSONAL = ("export", "delete")

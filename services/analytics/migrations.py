@@ -74,6 +74,7 @@ async def _keep(store: Store, settings: AnalyticsSettings) -> None:
     days = {
         ("usage", "at"): settings.usage_days,
         ("decisions", "at"): settings.decision_days,
+        ("feedback", "at"): settings.decision_days,
         ("alerts", "at"): settings.usage_days,
         ("usage_hourly", "hour"): settings.rollup_days,
         ("usage_daily", "day"): settings.rollup_days,

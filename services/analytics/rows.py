@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from libs.common.contracts.identity import Principal
-from libs.common.contracts.routing import Decision
+from libs.common.contracts.routing import Decision, Feedback
 from libs.common.contracts.spending import Alert
 from libs.common.contracts.usage import Tokens, Usage
 
@@ -50,6 +50,11 @@ def usage_columns(used: Sequence[Usage]) -> Columns:
 def decision_columns(decisions: Sequence[Decision]) -> Columns:
     columns = transposed([_decision_row(decision) for decision in decisions])
     return _checked(columns, ("at",), ("saved", "switch_cost"))
+
+
+def feedback_columns(said: Sequence[Feedback]) -> Columns:
+    columns = transposed([_feedback_row(each) for each in said])
+    return _checked(columns, ("at",), ())
 
 
 def alert_columns(alerts: Sequence[Alert]) -> Columns:
@@ -129,6 +134,19 @@ def _decision_row(decision: Decision) -> Row:
         "rejected": _json(plan.rejected),
         "features": _json(features),
         "extra": decision.extra,
+    }
+
+
+def _feedback_row(feedback: Feedback) -> Row:
+    who = feedback.principal
+    return {
+        "decision_id": feedback.decision_id,
+        "at": feedback.at,
+        "org": who.org,
+        "team": who.team,
+        "user": who.user,
+        "key_id": who.key_id,
+        "score": feedback.score,
     }
 
 

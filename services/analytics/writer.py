@@ -4,7 +4,7 @@ themselves by event id, and sums are computed from the rows (`rollups.py`)."""
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from libs.common.contracts.routing import Decision
+from libs.common.contracts.routing import Decision, Feedback
 from libs.common.contracts.spending import Alert, Audit
 from libs.common.contracts.usage import Usage
 from services.analytics import guesses
@@ -12,6 +12,7 @@ from services.analytics.rows import (
     Columns,
     alert_columns,
     decision_columns,
+    feedback_columns,
     sort_out,
     usage_columns,
 )
@@ -35,6 +36,7 @@ class Writer:
         """Write a batch of mixed kinds. Raises Unavailable if the store is away."""
         await self._used(_of(events, Usage))
         await self._plain("decisions", _of(events, Decision), decision_columns)
+        await self._plain("feedback", _of(events, Feedback), feedback_columns)
         await self._plain("alerts", _of(events, Alert), alert_columns)
         await self._append(_of(events, Audit))
 

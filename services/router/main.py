@@ -9,6 +9,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
@@ -166,9 +167,15 @@ class Router:
             return chosen(rules.scorer)
         tried = _in_trial(route.principal.key_id, rules.settings.trial.share)
         served, other = (rules.trial, rules.scorer) if tried else (rules.scorer, rules.trial)
-        shadow = chosen(other).plan.candidates[0].model
-        extra |= {"trial": "served" if tried else "shadow", "shadow_model": shadow}
-        return chosen(served)
+        shadow, choice = chosen(other).plan.candidates[0], chosen(served)
+        saves = choice.plan.candidates[0].expected - shadow.expected
+        extra |= {
+            "trial": "served" if tried else "shadow",
+            "trial_scorer": Path(rules.settings.trial.scorer).name,
+            "shadow_model": shadow.model,
+            "shadow_saves": str(saves),
+        }
+        return choice
 
     def _tell(self, route: Route, plan: Plan, now: float, extra: dict[str, str]) -> None:
         decision = Decision(

@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.contracts.usage import Usage
 from tests.flow.asks import ask, streamed
-from tests.support.provider import KEY, Provider, hang, running, say
+from tests.support.provider import KEY, Provider, Scene, hang, running, say
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -117,13 +117,19 @@ async def test_a_large_request_or_a_whole_answer_is_not_hedged(
 async def test_a_refusal_moves_on_where_the_policy_says_so(
     mux: Stack, provider: Provider, second: Provider, stream: bool
 ) -> None:
-    provider.script(say("I cannot help with that.", stop="refusal", deltas=1))
+    provider.script(Scene(parts=(), stop="refusal"))
     second.always = say("With pleasure.", deltas=1)
     async with mux.http() as http:
         answer = await http.post("/v1/messages", json=ask(stream=stream))
-    if not stream:
-        assert answer.headers["x-modelmuxer-model"] == SECOND and "pleasure" in answer.text
-        refused, served = await rows_of(mux, answer, 2)
-        assert refused.cost == provider.bill.total > 0 and served.cost == second.bill.total > 0
-    else:  # its words were on their way before it refused
-        assert answer.headers["x-modelmuxer-model"] == FIRST and "refusal" in answer.text
+    assert answer.headers["x-modelmuxer-model"] == SECOND and "pleasure" in answer.text
+    refused, served = await rows_of(mux, answer, 2)
+    assert refused.cost == provider.bill.total > 0 and served.cost == second.bill.total > 0
+
+
+async def test_a_refusal_after_the_first_words_stays_the_answer(
+    mux: Stack, provider: Provider, second: Provider
+) -> None:
+    provider.script(say("I am sorry to say no", stop="refusal", delay=0.02))
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", json=streamed())
+    assert answer.headers["x-modelmuxer-model"] == FIRST and '"refusal"' in answer.text

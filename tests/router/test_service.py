@@ -224,6 +224,7 @@ async def test_rules_are_reloaded_without_a_lost_request_and_a_bad_edit_changes_
 async def test_a_shadow_scorer_is_noted_and_never_serves(nats: Server, tmp_path: Path) -> None:
     decision = await _tried(nats, tmp_path, share=0.0)
     assert decision["trial"] == "shadow" and decision["shadow_model"]
+    assert decision["trial_scorer"] == "scorer.npz" and decision["shadow_saves"] == "0"
 
 
 async def test_a_trial_serves_its_share_of_the_keys(nats: Server, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from services.analytics.reports.latency import latency
 from services.analytics.reports.person import delete, export
 from services.analytics.reports.render import render
 from services.analytics.reports.requests import FILTERS, request, requests
+from services.analytics.reports.trials import trials
 from services.analytics.store import Store
 
 Build = Callable[[Store, Asked], Awaitable[dict[str, Any]]]
@@ -40,6 +41,7 @@ REPORTS = {
     "requests": Kind(requests, (*PAGED, *FILTERS, "status")),
     "request": Kind(request, ("id",)),
     "decisions": Kind(decisions, (*PAGED, "request_id", "model", "reason")),
+    "trials": Kind(trials, SPAN),
     "alerts": Kind(alerts, (*PAGED, "scope", "scope_id")),
     "audit": Kind(audit, (*PAGED, "action", "actor", "target", "verify")),
     "export": Kind(export, (*PERSON, "table", "limit", "cursor", "format")),
