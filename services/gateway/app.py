@@ -31,6 +31,7 @@ from services.gateway.routes import (
     health,
     models,
     pii,
+    reports,
 )
 
 MESSAGES = ("/v1/messages", "/messages", "/v1/v1/messages")
@@ -92,7 +93,8 @@ class App:
 def _fastapi(kit: Kit) -> FastAPI:
     app = FastAPI(title="ModelMuxer", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.kit = kit
-    for part in (health, models, embeddings, batches, files, decisions, analytics, admin, pii):
+    parts = (health, models, embeddings, batches, files, decisions, analytics, reports, admin, pii)
+    for part in parts:
         app.include_router(part.router)
     live = Live(lambda heard: kit.bus.listen(LIVE, heard), lambda: kit.draining)
     app.routes.extend(dashboard_routes(kit.sessions, kit.keys.of_secret, kit.keys.of_digest, live))

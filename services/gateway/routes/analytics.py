@@ -1,12 +1,9 @@
-"""Budgets (the ledger's numbers) and reports (analytics' numbers)."""
+"""Budgets (the ledger's numbers)."""
 
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Request
-from starlette.responses import Response
 
-from libs.common.contracts.reports import REPORT, Report
 from libs.common.contracts.spending import (
     DELETE_BUDGET,
     LIST_BUDGETS,
@@ -16,23 +13,23 @@ from libs.common.contracts.spending import (
     ListBudgets,
     SetBudget,
 )
-from libs.common.errors import InvalidRequest, NotFound
+from libs.common.errors import InvalidRequest
 from libs.common.money import parse_usd, usd
 from services.gateway.audit import audit
 from services.gateway.routes.callers import json_object, kit_of, principal
+from services.gateway.routes.declared import BUDGET, FAULTS, json_body, query
 from services.gateway.routes.forms import flag, known_fields, moment, one_of, text
 
 router = APIRouter()
 WINDOWS = ("hourly", "daily", "weekly", "monthly", "total")
 SCOPES = ("org", "team", "user", "key", "run")
 MODES = ("block", "downgrade", "advise")
-REPORTS = ("costs", "usage", "savings", "latency", "requests", "decisions", "audit")
 BUDGET_FIELDS = {
     "budget_type", "budget_limit", "alert_thresholds", "scope", "scope_id", "mode", "clamp",
 }  # fmt: skip
 
 
-@router.post("/v1/analytics/budgets")
+@router.post("/v1/analytics/budgets", responses=FAULTS, openapi_extra=json_body(BUDGET))
 async def set_budget(request: Request) -> dict[str, Any]:
     """The guide's form sets a budget of the caller's own key; `scope` needs an administrator."""
     who = await principal(request)
@@ -56,7 +53,7 @@ async def set_budget(request: Request) -> dict[str, Any]:
     return shown
 
 
-@router.get("/v1/analytics/budgets")
+@router.get("/v1/analytics/budgets", responses=FAULTS, openapi_extra=query("scope", "scope_id"))
 async def list_budgets(request: Request) -> dict[str, Any]:
     """Each budget that applies to the caller; an administrator sees all of the org."""
     who = await principal(request)
@@ -71,36 +68,12 @@ async def list_budgets(request: Request) -> dict[str, Any]:
     return {"budgets": [budget_json(state) for state in found.budgets], "currency": "USD"}
 
 
-@router.delete("/v1/analytics/budgets/{id}")
+@router.delete("/v1/analytics/budgets/{id}", responses=FAULTS)
 async def delete_budget(request: Request, id: str) -> dict[str, Any]:
     who = await principal(request)
     await kit_of(request).bus.ask(DELETE_BUDGET, DeleteBudget(principal=who, id=id[:200]))
     audit(kit_of(request), who, "budget.delete", id)
     return {"deleted": id}
-
-
-@router.get("/v1/analytics/{name}")
-async def report(request: Request, name: str) -> Response:
-    """A report by name; the parameters are checked by analytics."""
-    return await _report(request, name, dict(request.query_params))
-
-
-@router.get("/v1/analytics/requests/{id}")
-async def request_trail(request: Request, id: str) -> Response:
-    return await _report(request, "request", {**request.query_params, "id": id})
-
-
-async def _report(request: Request, name: str, query: dict[str, str]) -> Response:
-    who = await principal(request)
-    if name not in (*REPORTS, "request"):
-        raise NotFound(f"no report {name[:60]!r}; there are {', '.join(REPORTS)} and budgets")
-    kit = kit_of(request)
-    ask = Report(principal=who, name=name, query={k: v[:2000] for k, v in query.items()})
-    answer = await kit.bus.ask(REPORT, ask, kit.settings.gateway.timeouts.report)
-    if answer.content_type != "application/json":
-        plain = msgspec.json.decode(answer.body, type=str)
-        return Response(plain, media_type=answer.content_type)
-    return Response(bytes(answer.body), media_type="application/json")
 
 
 def budget_json(state: BudgetState) -> dict[str, Any]:

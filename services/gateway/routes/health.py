@@ -15,13 +15,15 @@ from services.gateway.routes.callers import kit_of
 router = APIRouter()
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
+@router.head("/", include_in_schema=False)
 async def plate() -> dict[str, str]:
     """Claude Code probes this with HEAD at its start."""
     return {"service": "modelmuxer", "messages": "/v1/messages", "dashboard": "/dashboard"}
 
 
-@router.api_route("/health", methods=["GET", "HEAD"])
+@router.get("/health")
+@router.head("/health", include_in_schema=False)
 async def health(request: Request) -> dict[str, Any]:
     """Alive. Says what is live, but depends on nothing."""
     kit = kit_of(request)
@@ -35,7 +37,8 @@ async def health(request: Request) -> dict[str, Any]:
     }
 
 
-@router.api_route("/ready", methods=["GET", "HEAD"])
+@router.get("/ready")
+@router.head("/ready", include_in_schema=False)
 async def ready(request: Request) -> Response:
     """Whether this process should get traffic: connected to the bus, and not leaving."""
     kit = kit_of(request)
