@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.flow.asks import ask
-from tests.support.provider import Provider
+from tests.flow.asks import ask, streamed
+from tests.support.provider import Provider, say
 from tests.support.servers import Server
 from tests.support.stack import Stack, process_stack
 
@@ -123,3 +123,26 @@ async def test_pii_killed_in_the_middle_of_a_request_lets_it_pass_where_told_to(
     answer, sent, counted = await killed_while_it_scans(tmp_path, nats, redis, "open")
     assert answer.status_code == 200 and sent == 1
     assert "modelmuxer_pii_open_total 1.0" in counted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("down", ["closed", "open"])
+async def test_pii_killed_in_the_middle_of_an_answer_ends_it_or_lets_it_pass(
+    tmp_path: Path, nats: Server, redis: Server, down: str
+) -> None:
+    settings = {"gateway": f'pii_down = "{down}"\ntimeouts.scan = 2.0'}
+    settings["more"] = '[pii]\noutput = "mask"'
+    names = ("ledger", "router", "pii", "gateway")
+    async with process_stack(tmp_path, nats, redis, names, **settings) as mux:
+        mux.provider.always = say("some words. " * 150 + f"Mail {MAIL}", deltas=90, delay=0.03)
+        async with mux.http("masked") as http:
+            sending = asyncio.ensure_future(
+                http.post("/v1/messages", json=streamed(max_tokens=4000))
+            )
+            await mux.provider.arrived()
+            await asyncio.sleep(1.0)
+            mux.stop("pii", signal.SIGKILL)
+            answer = (await sending).text
+    assert answer.count("some words.") > 10
+    assert (MAIL in answer and "message_stop" in answer) is (down == "open")
+    assert answer.count("event: error") == (0 if down == "open" else 1)

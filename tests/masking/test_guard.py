@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from services.gateway.masking import Placeholders, Policy, StreamGuard
 from services.gateway.masking.guard import CAP, DUE, LONGEST
 from services.pii.scanner import Scanner
 from tests.masking.requests import SECRET, VALUES, placeholder, spans_of
+from tests.pii.samples import PII_TEMPLATES, SECRET_TEMPLATES, samples
 
 MAIL, CARD, PASSWORD = "anna.berg@northwind.io", "4539 1488 0343 6467", "Tr0ub4dor!x9"
 LINE = [value for value in VALUES if "\n" not in value]
@@ -173,3 +175,17 @@ def test_allowed_types_pass_and_reported_ones_are_counted() -> None:
     text = f"{MAIL} {MAIL} {CARD}"
     assert said(b"".join(walked(one.feed(each)) for each in events([text]))) == text
     assert one.counts == {"EMAIL": 1}
+
+
+@pytest.mark.parametrize("kind", ["text_delta", "input_json_delta"])
+def test_what_the_rules_find_in_a_text_they_find_in_its_stream(kind: str) -> None:
+    made = [*samples(PII_TEMPLATES, 2, seed=3), *samples(SECRET_TEMPLATES, 2, seed=3)]
+    random, scan = Random(5), Scanner(PiiSettings()).scan
+    random.shuffle(made)
+    for at in range(0, len(made), 6):
+        text = random.choice(["\n", "  "]).join(sample.text for sample in made[at : at + 6])
+        sent = text if kind == "text_delta" else json.dumps([text])
+        masked = shown(cut(sent, random.randrange(1, 40)), kind, scan)
+        values = [text[found.start : found.end] for found in scan(text)]
+        assert [value for value in values if value in masked] == []
+        assert masked.count("PII_") == len(values)
