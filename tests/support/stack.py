@@ -35,6 +35,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 IN_LOOP = ("ledger", "router", "pii", "gateway")
 ALL = ("ledger", "analytics", "router", "pii", "gateway")
 START_SECONDS = 30.0
+STOP_SECONDS = 45.0
 
 # Keys of the stack. `plain` takes what it asks for, with nothing masked; `auto` is routed;
 # `masked` is masked; `admin` may do everything.
@@ -211,7 +212,7 @@ class Child:
         if self.process.poll() is None:
             self.process.send_signal(sign)
         try:
-            return self.process.wait(20)
+            return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(5)
