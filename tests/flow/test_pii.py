@@ -46,6 +46,23 @@ async def test_tokens_are_counted_on_masked_text(mux: Stack, provider: Provider)
     assert MAIL.encode() not in sent.body and b"PII_EMAIL_" in sent.body
 
 
+@pytest.mark.parametrize("body", [ask(f"Mail {MAIL}"), streamed(f"Mail {MAIL}")])
+async def test_placeholders_that_a_model_makes_up_are_counted(
+    mux: Stack, provider: Provider, body: dict[str, Any]
+) -> None:
+    provider.script(say("Is it PII_EMAIL_0000000000, or {{user}}?"))
+    before = await unknown(mux)
+    answer = await post(mux, "/v1/messages", body, "masked")
+    assert "PII_EMAIL_0000000000" in answer.text and MAIL in answer.text
+    assert await unknown(mux) == before + 1
+
+
+async def unknown(mux: Stack) -> float:
+    async with mux.http() as http:
+        lines = (await http.get("/metrics")).text.splitlines()
+    return sum(float(x.split()[1]) for x in lines if x.startswith("modelmuxer_pii_unknown_total"))
+
+
 async def test_texts_to_embed_are_masked(mux: Stack, provider: Provider) -> None:
     body = {"model": "text-embedding-3-small", "input": ["plain", f"Mail {MAIL}"]}
     await post(mux, "/v1/embeddings", body, "masked")
