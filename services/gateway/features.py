@@ -64,9 +64,15 @@ BLOCKS = msgspec.json.Decoder(list[Block])
 TOOLS = msgspec.json.Decoder(list[Tool])
 TEXT = msgspec.json.Decoder(str)
 
-# Ways in which Claude Code's background calls give themselves away (its own prompts).
-BILLING = "x-anthropic-billing-header"
-SUMMARY_WORDS = ("summary of the conversation", "compact", "summarize this")
+# How Claude Code's calls for itself give themselves away: who wrote the system prompt, and
+# the words of its own prompts (there or before the user's text). A compaction is none of them:
+# it needs the whole conversation and a model that can hold it.
+OURSELVES = ("x-anthropic-billing-header", "you are claude code", "claude code session")
+COMPACTION = ("summary of the conversation so far", "tasked with summarizing conversations")
+BACKGROUND = {
+    "topic": ("new conversation topic",),
+    "summary": ("<conversation>", "summarize this", "summarizing", "summary of"),
+}
 
 
 class Seen(Struct):
@@ -315,17 +321,19 @@ def _system_text(fields: Fields) -> str:
 
 
 def _background(seen: Seen, tools: list[Tool], system: str, output: OutputConfig) -> str:
-    """The kind of a call that Claude Code makes for itself: title, summary, web_search."""
+    """The kind of a call that Claude Code makes for itself: title, topic, summary, web_search."""
     if len(tools) == 1 and str(tools[0].type).startswith("web_search"):
         return "web_search"
     if tools:
         return ""
-    # A title request brings no tools and wants a structured answer (claude-wire: endpoints).
-    if output.format is not UNSET and BILLING in system:
+    words = f"{system} {seen.user_text[:2000]}".lower()
+    if not any(mark in words for mark in OURSELVES) or any(mark in words for mark in COMPACTION):
+        return ""
+    # A title request brings no tools and wants a structured answer.
+    if output.format is not UNSET and "title" in words:
         return "title"
-    if any(word in seen.user_text[:2000].lower() for word in SUMMARY_WORDS):
-        return "summary"
-    return ""
+    found = (kind for kind, marks in BACKGROUND.items() if any(mark in words for mark in marks))
+    return next(found, "") if seen.messages <= 2 else ""
 
 
 def _is_opaque(block: Block) -> bool:
