@@ -50,13 +50,28 @@ def _wanted(task: Task, view: View) -> list[tuple[Deployment, ModelFacts]]:
             found = catalogue.resolve(name)
             facts = catalogue.facts(found.model) if found else None
             names += [facts] if facts else []
-    wanted = [(d, facts) for facts in names for d in view.deployments if serves(d, facts)]
+    wanted = [
+        (deployment, facts)
+        for facts in names
+        for deployment in view.deployments
+        if serves(deployment, facts) and not (facts is asked and _elsewhere(task, view, deployment))
+    ]
     if task.mode != "respect":
         for deployment in view.deployments:
             for facts in pool_of(deployment, catalogue):
                 if task.mode == "auto" or _sibling(facts, asked):
                     wanted.append((deployment, facts))
     return _used(task, view, list({(d.id, f.name): (d, f) for d, f in wanted}.values()))
+
+
+def _elsewhere(task: Task, view: View, deployment: Deployment) -> bool:
+    """`east/some-model` names the caller's own provider `east`, so no other one will do."""
+    asked = task.asked.facts
+    if asked is None or not task.asked.name.startswith(f"{asked.provider}/"):
+        return False
+    listed = view.rules.catalogue.facts(asked.name)
+    own = listed is None or listed.provider != asked.provider
+    return own and deployment.provider != asked.provider
 
 
 def _sibling(facts: ModelFacts, asked: ModelFacts | None) -> bool:
