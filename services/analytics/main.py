@@ -21,6 +21,7 @@ from libs.common.contracts.spending import ALERTED, AUDITED, Audit
 from libs.common.contracts.usage import USED, Usage
 from libs.common.journal import Consumer, ensure_streams
 from libs.common.settings.load import Loaded
+from libs.common.tasks import end
 from libs.common.telemetry import ANALYTICS_EVENTS, ANALYTICS_LAG, ANALYTICS_SECONDS
 from services.analytics import migrations, reports
 from services.analytics.audit import Trail
@@ -109,8 +110,7 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)
 
 
 async def _watch_lag(bus: Bus) -> None:
