@@ -9,6 +9,7 @@ the bytes that may go on.
 """
 
 import itertools
+import re
 from collections.abc import Generator, Mapping, Sequence
 
 from libs.common.contracts.pii import Finding
@@ -28,8 +29,6 @@ DUE, TAIL, CAP, LONGEST = 192, 64, 512, 4096
 # What went before, for the rules that want a word beside a value.
 CONTEXT = 256
 BEGIN, END = "-----BEGIN ", "-----END "
-# The field of a block at its start that a delta goes on with, and the delta's type.
-STARTS = {"text": ("text", "text_delta")}
 
 Steps = Generator[str, Sequence[Finding], bytes]
 
@@ -69,32 +68,32 @@ class StreamGuard:
         found = parsed(event)
         if found is None:
             return event
-        data = found[1]
+        _, data = found
         index = data.get("index")
         match data.get("type"):
             case "content_block_delta" if isinstance(index, int):
                 return (yield from self._delta(event, data.get("delta"), index))
             case "content_block_start" if isinstance(index, int):
-                return self._start(event, index)
+                return self._start(event, *found, index)
             case "content_block_stop" if isinstance(index, int):
                 return (yield from self._flushed(index)) + event
             case "message_delta" | "message_stop" | "error":
                 return (yield from self._flushed(*self._held)) + event
         return event
 
-    def _start(self, event: bytes, index: int) -> bytes:
+    def _start(
+        self, event: bytes, place: "re.Match[bytes]", data: dict[str, object], index: int
+    ) -> bytes:
         """Text that a block begins with is held like its deltas."""
-        found = parsed(event)
-        block = found[1].get("content_block") if found else None
-        if not found or not isinstance(block, dict):
+        block = data.get("content_block")
+        if not isinstance(block, dict):
             return event
-        name, kind = STARTS.get(str(block.get("type")), ("", ""))
-        text = block.get(name)
-        if not isinstance(text, str) or not text:
+        text = block.get("text")
+        if block.get("type") != "text" or not isinstance(text, str) or not text:
             return event
-        self._held[index] = held = _Held(kind)
+        self._held[index] = held = _Held("text_delta")
         held.take(text)
-        return with_data(event, found[0], {**found[1], "content_block": {**block, name: ""}})
+        return with_data(event, place, {**data, "content_block": {**block, "text": ""}})
 
     def _delta(self, event: bytes, delta: object, index: int) -> Steps:
         kind = str(delta.get("type")) if isinstance(delta, dict) else ""
