@@ -46,7 +46,9 @@ def mode_of(kit: Kit, call: Call) -> str:
     """What the request, its key and the settings say. Raises InvalidRequest."""
     wanted = call.headers.get(b"x-modelmuxer-cache")
     if wanted and wanted not in MODES:
-        raise InvalidRequest(f"x-modelmuxer-cache: use one of {', '.join(MODES)}")
+        why = "no local embedding model ships, so only identical requests match; "
+        said = why if wanted == "semantic" else ""
+        raise InvalidRequest(f"x-modelmuxer-cache: {said}use one of {', '.join(MODES)}")
     if call.features.thread or call.features.opaque:
         return "off"
     mode = wanted or call.key.cache

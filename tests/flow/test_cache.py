@@ -104,3 +104,8 @@ async def test_what_is_stored_holds_no_masked_value(mux: Stack, provider: Provid
 async def test_an_unknown_mode_is_refused_by_name(mux: Stack) -> None:
     answer = await post(mux, ask("x"), **{"x-modelmuxer-cache": "always"})
     assert answer.status_code == 400 and "x-modelmuxer-cache" in answer.text
+
+
+async def test_similar_is_not_identical(mux: Stack) -> None:
+    answer = await post(mux, ask("x"), **{"x-modelmuxer-cache": "semantic"})
+    assert answer.status_code == 400 and "embedding model" in answer.text

@@ -163,9 +163,21 @@ def _explain(message: str, file: str, sources: Mapping[str, str]) -> str:
         words = f"unknown setting `{asked}`{_near(path, unknown[1])}"
     else:
         asked = path
-        words = f"`{asked}`: {words[:1].lower()}{words[1:]}"
+        words = f"`{asked}`: {words[:1].lower()}{words[1:]}{_choices(words, path)}"
     source = next((s for p, s in sources.items() if fnmatch(f"{p}.", f"{asked}.*")), file)
     return f"{source}: {words}; see docs/configuration.md"
+
+
+def _choices(words: str, path: str) -> str:
+    """What a setting may say, where it says something else."""
+    if not words.startswith("Invalid enum value"):
+        return ""
+    parts = [_type_at(re.findall(r"[^.\[\]]+", path))]
+    texts: list[str] = []
+    for part in parts:
+        texts += [part] if isinstance(part, str) and part else []
+        parts += get_args(part)
+    return f"; use one of {', '.join(dict.fromkeys(texts))}" if texts else ""
 
 
 def _near(path: str, name: str) -> str:
