@@ -10,6 +10,7 @@ import ipaddress
 import re
 import time
 from collections.abc import Container, Iterable
+from functools import lru_cache
 
 from libs.common.bus import Bus
 from libs.common.contracts.identity import (
