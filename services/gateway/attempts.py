@@ -6,6 +6,7 @@ that long. What the provider says about the request itself (400, 401, 403, 404, 
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -29,6 +30,7 @@ from services.gateway.providers.signing import SIGNERS
 from services.gateway.stream import renamed
 from services.gateway.upstream import CallFailed, HttpReply, within
 
+log = logging.getLogger(__name__)
 FINAL = frozenset({400, 404, 405, 409, 411, 413, 415, 422})
 REJECTED_KEY = frozenset({401, 403})
 SSE = "text/event-stream"
@@ -52,11 +54,17 @@ async def try_candidate(kit: Kit, call: Call, attempt: Attempt) -> Reply:
             {"again": failure.stale and attempt.number == 1},
         ) from None
     except UpstreamFailed as failure:
-        status = int(failure.data.get("status", 502))
+        status = int(failure.data.get("said") or failure.data.get("status", 502))
+        own = status in REJECTED_KEY and subscribed(call, attempt.candidate)
         book(
-            kit, call, attempt, outcome="error", status=status, error=f"upstream_{status}",
+            kit, call, attempt, outcome="refused" if own else "error", status=status,
+            error=f"{'subscription' if own else 'upstream'}_{status}",
             retry_after=float(failure.data.get("after", 0.0)),
         )  # fmt: skip
+        if status in REJECTED_KEY and not own:
+            log.error("%s rejects its key: replace it", attempt.candidate.deployment)
+        if own:  # the caller's subscription: nobody else's key pays in its stead
+            failure.data["final"] = True
         raise
     except InvalidRequest:
         book(kit, call, attempt, outcome="refused", status=400, error="untranslatable")
@@ -248,7 +256,7 @@ async def _refusal(reply: HttpReply, dialect: Dialect, attempt: Attempt) -> Upst
     if reply.status in REJECTED_KEY and dialect is not DIALECTS["anthropic"]:
         return UpstreamFailed(
             f"{provider}: rejected this gateway's credential: {error.message}",
-            {"status": 502, "type": "api_error", "retry": False},
+            {"status": 502, "said": reply.status, "type": "api_error", "retry": False},
         )
     relayed = Relayed(
         error.status, response_headers(reply.headers), body, error.type, error.message

@@ -27,6 +27,7 @@ base_url = "http://127.0.0.1:{nowhere}/v1"
 [routing.fallbacks]
 "claude-sonnet-5-5" = ["gpt-6.1-terra"]
 "mistral-medium-3-5" = ["claude-sonnet-5-5"]
+"gpt-6.1-sol" = ["claude-sonnet-5-5"]
 "claude-haiku-5-5" = ["gpt-6-astra"]
 "claude-opus-5-5" = ["claude-opus-5", "claude-opus-4-8", "claude-sonnet-5", "claude-fable-5-2"]
 [[routing.rules]]
@@ -35,6 +36,11 @@ use = "claude-sonnet-5-5"
 [[routing.rules]]
 tag = "gpt-6.1-terra"
 use = "gpt-6.1-terra"
+[keys.subscriber]
+key = "sk-mm-subscriber-00000000001"
+routing = "respect"
+pii = "off"
+subscription = true
 [keys.poor]
 key = "sk-mm-poor-0000000000000001"
 routing = "respect"
@@ -153,6 +159,35 @@ async def test_a_provider_that_nobody_listens_at_is_passed_over(
     failed, served = await rows_of(mux, answer, 2)
     assert (failed.provider, failed.error, failed.cost) == ("mistral", "unreachable", 0)
     billed([served], provider)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_another_providers_rejected_key_moves_on_and_shuts_it(
+    mux: Stack, provider: Provider, second: Provider, status: int
+) -> None:
+    second.script(fail(status, "wrong key"))
+    provider.always = say("fallback words", deltas=1)
+    answer = await post(mux, model="gpt-6.1-sol")
+    answered_by(answer, FIRST, attempts=2)
+    assert (await rows_of(mux, answer, 2))[0].status == status
+    async with mux.http() as http:
+        async with asyncio.timeout(5):
+            while "rejected the key" not in (await http.post("/v1/route", json=ask())).text:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_callers_own_expired_subscription_is_nobody_elses_matter(
+    mux: Stack, provider: Provider, second: Provider
+) -> None:
+    own = {"x-api-key": "sk-mm-subscriber-00000000001", "authorization": "Bearer sk-ant-oat01-old"}
+    async with mux.http(**own) as http:
+        answer = await http.post("/v1/messages", json=ask())
+    assert answer.status_code == 401 and answer.content == provider.last.sent
+    row = (await rows_of(mux, answer, 1))[0]
+    assert (row.outcome, row.error, row.cost) == ("refused", "subscription_401", 0)
+    assert not second.calls
+    await asyncio.sleep(0.1)
+    assert (await post(mux)).headers["x-modelmuxer-model"] == FIRST
 
 
 BEFORE_CONTENT: dict[str, tuple[Scene, int]] = {
