@@ -9,7 +9,7 @@ class AnalyticsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `modelmuxer analytics migrate`, which the embedded store runs at each start."""
 
     batch: int = 10_000
-    linger: float = 0.5
+    linger: float = 1.0
     usage_days: int = 400
     decision_days: int = 90
     rollup_days: int = 1100
