@@ -18,7 +18,8 @@ WORDS = {
     "opencode": "test_opencode",
     "aider": "test_aider",
     "cline": "test_cline",
-    "ts-sdk": "[ts-sdk]",
+    "ts-sdk": "[ts-sdk",
+    "openai-node": "[openai-node",
     "py-new": "[py-new]",
     "py-old": "[py-old]",
 }

@@ -23,7 +23,8 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Client:
-    """`kind`: npm or pip. `program` is its command, `package` what is installed."""
+    """`kind`: npm or pip. `program` is its command (a library without one: a file of it),
+    `package` what is installed."""
 
     name: str
     kind: str
@@ -37,6 +38,8 @@ class Client:
     @property
     def path(self) -> Path:
         inside = "node_modules/.bin" if self.kind == "npm" else "bin"
+        if self.program.endswith(".json"):
+            inside = "node_modules"
         return self.folder / inside / self.program
 
     def install(self) -> Path:
@@ -69,7 +72,7 @@ class Client:
 
     def version(self) -> str:
         """What it says of itself."""
-        if self.program in ("python", "anthropic-ai-sdk"):
+        if self.program in ("python", "anthropic-ai-sdk") or self.program.endswith(".json"):
             return self._library_version()
         done = subprocess.run(
             [str(self.path), "--version"], capture_output=True, text=True, timeout=60
@@ -92,9 +95,10 @@ def _last(text: str) -> str:
 
 CLAUDE_CODE = Client("claude-code", "npm", "@anthropic-ai/claude-code@2.1.197", "claude")
 TS_SDK = Client("ts-sdk", "npm", "@anthropic-ai/sdk@latest", "anthropic-ai-sdk")
+OPENAI_NODE = Client("openai-node", "npm", "openai@latest", "openai/package.json")
 OPENCODE = Client("opencode", "npm", "opencode-ai@latest", "opencode")
 CLINE = Client("cline", "npm", "cline@latest", "cline")
 AIDER = Client("aider", "pip", "aider-chat", "aider")
 PYTHON_NEW = Client("py-new", "pip", "anthropic>=2,<3", "python")
 PYTHON_OLD = Client("py-old", "pip", "anthropic<1", "python")
-ALL = (CLAUDE_CODE, PYTHON_NEW, PYTHON_OLD, TS_SDK, OPENCODE, AIDER, CLINE)
+ALL = (CLAUDE_CODE, PYTHON_NEW, PYTHON_OLD, TS_SDK, OPENAI_NODE, OPENCODE, AIDER, CLINE)

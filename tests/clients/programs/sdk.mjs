@@ -1,9 +1,8 @@
 // What a user of the TypeScript SDK does. Prints what came of it as JSON.
 import Anthropic from "@anthropic-ai/sdk";
 
-const [baseURL, apiKey] = process.argv.slice(2);
+const [baseURL, apiKey, model = "claude-sonnet-5-5"] = process.argv.slice(2);
 const client = new Anthropic({ baseURL, apiKey, maxRetries: 1, timeout: 30_000 });
-const model = "claude-sonnet-5-5";
 const tools = [
   {
     name: "get_weather",
