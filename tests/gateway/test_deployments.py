@@ -110,3 +110,17 @@ async def test_what_keeps_a_provider_from_being_live_is_told(
     (folder / "binary").write_bytes(b"\xff\xfe\x00")
     deployments = await opened(nats, folder, f"[providers.anthropic]\n{section}\n")
     assert words in deployments.notices[0] and OWN not in deployments.notices[0]
+
+
+async def test_regions_are_providers_of_any_name(nats: Server, folder: Path) -> None:
+    text = "".join(
+        f'[providers.{name}]\ndialect = "bedrock"\ncatalogue = "anthropic"\nweight = {weight}\n'
+        'base_url = "https://bedrock-runtime.{region}.amazonaws.com"\n'
+        f'options = {{ region = "{region}" }}\n'
+        for name, region, weight in (("frankfurt", "eu-central-1", 1), ("virginia", "us-east-1", 2))
+    )
+    deployments = await opened(nats, folder, text)
+    frankfurt, virginia = deployments.targets.values()
+    assert frankfurt.base_url == "https://bedrock-runtime.eu-central-1.amazonaws.com"
+    assert (virginia.deployment.weight, virginia.deployment.catalogue) == (2, "anthropic")
+    assert virginia.options == {"region": "us-east-1"} and deployments.notices == []
