@@ -6,6 +6,7 @@ import { draw, showSpend, showToday } from "./charts.js";
 import { showKeys } from "./keys.js";
 import { closeLive, openLive } from "./live.js";
 import { $, calmly, notice } from "./page.js";
+import { showTrials } from "./trials.js";
 
 const THEME = "modelmuxer-theme";
 
@@ -22,7 +23,8 @@ $("theme").addEventListener("click", () => setTheme(document.documentElement.dat
 
 // What a finished request changes; budgets also move while requests are reserved.
 const soon = calmly(() => guarded(async () => { await Promise.all([showToday(), showBudgets()]); }), 1000);
-const later = calmly(() => guarded(showSpend), 5000);
+const showPeriod = () => Promise.all([showSpend(), showTrials()]);
+const later = calmly(() => guarded(showPeriod), 5000);
 let ticking = 0;
 
 async function open(key) {
@@ -33,7 +35,7 @@ async function open(key) {
   for (const part of document.querySelectorAll(".admin")) part.hidden = !key.admin;
   await guarded(async () => {
     await Promise.all([
-      openLive(() => { soon(); later(); }), showToday(), showSpend(), showBudgets(), ...(key.admin ? [showKeys()] : []),
+      openLive(() => { soon(); later(); }), showToday(), showPeriod(), showBudgets(), ...(key.admin ? [showKeys()] : []),
     ]);
   });
   ticking = setInterval(() => guarded(showBudgets), 10_000);
@@ -78,7 +80,7 @@ $("logout").addEventListener("click", async () => {
   close();
 });
 
-for (const id of ["days", "group"]) $(id).addEventListener("change", () => guarded(showSpend));
+for (const id of ["days", "group"]) $(id).addEventListener("change", () => guarded(showPeriod));
 $("spend-form").addEventListener("submit", (event) => event.preventDefault());
 
 resume().then(open, () => close());
