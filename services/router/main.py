@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from libs.common.bus import Bus
+from libs.common.catalogue_data import AUTO
 from libs.common.contracts.routing import (
     ANNOUNCED,
     DECIDED,
@@ -149,7 +150,7 @@ class Router:
 
         def chosen(scorer: Scorer | None) -> Choice:
             needed = None
-            if scorer and text and is_scored(route.features):
+            if scorer and text and _is_open(route) and is_scored(route.features):
                 needed = scorer.needed(_prompt(route))
                 extra["needed"] = f"{needed:.3f}"
             view = View(rules=rules, deployments=self._fleet.live, health=self._health)
@@ -198,6 +199,11 @@ class Router:
                 f"{KEPT_DECISIONS}, older ones are in the reports"
             )
         return decision
+
+
+def _is_open(route: Route) -> bool:
+    """Whether there is a choice to score: the asked model is served where that is wished."""
+    return route.routing != "respect" or route.features.model in AUTO
 
 
 def _in_trial(key_id: str, share: float) -> bool:
