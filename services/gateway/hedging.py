@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 
 from libs.common.contracts.routing import Candidate
+from libs.common.contracts.spending import Reservation
 from libs.common.errors import InvalidRequest, MuxError, UpstreamFailed
 from services.gateway.attempts import try_candidate
 from services.gateway.booking import finish
@@ -19,19 +20,26 @@ SMALL_TOKENS = 8_000
 
 
 async def hedged(kit: Kit, call: Call, attempt: Attempt, others: tuple[Candidate, ...]) -> Reply:
-    """The answer of this attempt, or of a second one that began sooner."""
+    """The answer of this attempt, or of a second one that began sooner. If both fail, `passed`
+    in the failure's data says how many of the others are done with too."""
     patience = _patience(kit, call, attempt, others)
     if patience is None:
         return await try_candidate(kit, call, attempt)
     first = asyncio.ensure_future(try_candidate(kit, call, attempt))
     racers: set[asyncio.Future[Reply]] = {first}
     won: Reply | None = None
+    passed = 0
     try:
         done, _ = await asyncio.wait(racers, timeout=patience)
-        if not done and (second := await _second(kit, call, others)):
-            racers.add(second)
+        if not done and (held := await _reserved(kit, call, others)):
+            second = attempt_of(call, others, held)
+            racers.add(asyncio.ensure_future(try_candidate(kit, call, second)))
+            passed = held.offer + 1
         won = await _winner(racers)
         return won
+    except (UpstreamFailed, InvalidRequest) as failure:
+        failure.data["passed"] = passed
+        raise
     finally:
         for racer in racers:
             racer.cancel()
@@ -48,14 +56,11 @@ async def _drop(kit: Kit, call: Call, reply: Reply) -> None:
             await reply.close()
 
 
-async def _second(
-    kit: Kit, call: Call, others: tuple[Candidate, ...]
-) -> "asyncio.Future[Reply] | None":
+async def _reserved(kit: Kit, call: Call, others: tuple[Candidate, ...]) -> Reservation | None:
     try:
-        held = await reserve(kit, call, others, call.attempts + 1)
+        return await reserve(kit, call, others, call.attempts + 1)
     except MuxError:
         return None  # no money or room for a second try
-    return asyncio.ensure_future(try_candidate(kit, call, attempt_of(call, others, held)))
 
 
 async def _winner(racers: "set[asyncio.Future[Reply]]") -> Reply:

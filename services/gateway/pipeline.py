@@ -104,6 +104,7 @@ def _rest(left: tuple[Candidate, ...], tried: int, failure: MuxError) -> tuple[C
     same candidate again where a kept-alive connection had gone stale."""
     if failure.data.get("final"):
         return ()
-    if failure.data.get("again"):
+    passed: int = failure.data.get("passed", 0)
+    if failure.data.get("again") and not passed:
         return left[tried:]
-    return left[tried + 1 :]
+    return left[tried + 1 + passed :]

@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.contracts.usage import Usage
 from tests.flow.asks import ask, streamed
-from tests.support.provider import KEY, Provider, Scene, hang, running, say
+from tests.support.provider import KEY, Provider, Scene, fail, hang, running, say
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +101,18 @@ async def test_both_beginning_at_once_leaves_one_answer_and_two_rows(
         await rows_of(mux, answer, 2)
     await provider.idle(5)
     await second.idle(5)
+
+
+async def test_if_both_fail_neither_is_tried_again(
+    mux: Stack, provider: Provider, second: Provider
+) -> None:
+    provider.script(fail(529, "we are full", first=0.4))
+    second.script(fail(500, "we fell over"))
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", json=streamed())
+    assert answer.status_code in (500, 529) and answer.json()["type"] == "error"
+    assert len(provider.messages) == len(second.messages) == 1
+    assert [row.outcome for row in await rows_of(mux, answer, 2)] == ["error", "error"]
 
 
 async def test_a_large_request_or_a_whole_answer_is_not_hedged(
