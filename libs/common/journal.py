@@ -19,6 +19,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from libs.common.bus import LOST, Bus
 from libs.common.contracts.base import EVENTS_STREAM, STATE_STREAM, STATE_SUBJECTS, Event
+from libs.common.contracts.exchange import EXCHANGED
 from libs.common.contracts.routing import DECIDED, FEEDBACK
 from libs.common.contracts.spending import ALERTED, AUDITED
 from libs.common.contracts.usage import USED
@@ -26,7 +27,7 @@ from libs.common.errors import Unavailable
 from libs.common.settings.journal import JournalSettings
 
 log = logging.getLogger(__name__)
-JOURNALED: tuple[Event[Any], ...] = (USED, DECIDED, FEEDBACK, ALERTED, AUDITED)
+JOURNALED: tuple[Event[Any], ...] = (USED, DECIDED, FEEDBACK, ALERTED, AUDITED, EXCHANGED)
 DEAD_SUBJECT = "dead.v1"
 PULL_SECONDS = 5.0
 AWAY_SECONDS = 1.0

@@ -136,7 +136,7 @@ async def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="modelmuxer-bench-") as folder:
         settings = Settings(data_dir=folder)
         store = Store.of(settings)
-        await migrate(store, settings.analytics)
+        await migrate(store, settings)
         for name, span in (("an hour", 3600.0), ("ten days", 10 * 86400.0)):
             rate, per_cpu, late = await ingest(store, options.events, options.batch, span)
             print(f"ingest of {options.events:,} events over {name}: {rate:,.0f} rows/s ", end="")

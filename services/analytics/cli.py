@@ -22,6 +22,7 @@ from libs.common.settings.bus import BusSettings
 from libs.common.settings.load import load
 from services.analytics import dead as graves
 from services.analytics import migrations
+from services.analytics.reports.person import EXPORTED
 from services.analytics.rollups import rebuild
 from services.analytics.store import Store
 
@@ -42,7 +43,7 @@ def migrate(config: ConfigFile = None) -> None:
     settings = load(config).settings
 
     async def work(store: Store) -> list[str]:
-        return await migrations.migrate(store, settings.analytics)
+        return await migrations.migrate(store, settings)
 
     names = asyncio.run(_with_store(settings, work))
     where = settings.clickhouse_url or f"the embedded store in {settings.data_dir}"
@@ -169,7 +170,7 @@ async def _export(bus: Bus, org: str, user: str, out: Path | None) -> int:
     count = 0
     with _opened(out) as write, Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("records", total=None)
-        for table in ("usage", "decisions"):
+        for table in EXPORTED:
             cursor = ""
             while True:
                 page = await _ask(bus, org, "export", user=user, table=table, cursor=cursor)

@@ -15,6 +15,7 @@ from nats.js.errors import APIError
 
 from libs.common.bus import LOST, Bus
 from libs.common.contracts.base import EVENTS_STREAM
+from libs.common.contracts.exchange import EXCHANGED
 from libs.common.contracts.reports import LIVE, LIVE_ROWS, REPORT, Answer, Report, Written
 from libs.common.contracts.routing import DECIDED, FEEDBACK
 from libs.common.contracts.spending import ALERTED, AUDITED, Audit
@@ -30,9 +31,10 @@ from services.analytics.rollups import Rollups
 from services.analytics.store import Store
 from services.analytics.writer import Writer
 
-DURABLE = "analytics"
+DURABLE, BODIES = "analytics", "analytics_bodies"
 EVENTS = (USED, DECIDED, FEEDBACK, ALERTED, AUDITED)
 LAG_SECONDS = 1.0
+BODIES_AT_ONCE = 128  # they are large
 # What an administrator does with one person's records is itself audited.
 PERSONAL = ("export", "delete")
 
@@ -44,10 +46,11 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
     try:
         await ensure_streams(bus, settings.journal)
         if not settings.clickhouse_url:
-            await migrations.migrate(store, settings.analytics)
+            await migrations.migrate(store, settings)
         trail = Trail(bus, store)
         rollups = Rollups(store)
         writer = Writer(store, rollups.mark, trail.append, Burial(bus, DURABLE).bury)
+        bodies = Writer(store, rollups.mark, trail.append, Burial(bus, BODIES).bury)
         schema = migrations.Gate(store)
 
         async def take(events: list[object]) -> None:
@@ -57,6 +60,10 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
             for event in events:
                 ANALYTICS_EVENTS.labels(type(event).__name__.lower()).inc()
             await _tell_pages(bus, events)
+
+        async def take_bodies(events: list[object]) -> None:
+            await schema.passed()
+            await bodies.take(events)
 
         async def report(asked: Report) -> Answer:
             await schema.passed()
@@ -79,6 +86,7 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
                     linger=settings.analytics.linger,
                 )
             ),
+            _consuming(Consumer(bus, BODIES, (EXCHANGED,), take_bodies, batch=BODIES_AT_ONCE)),
         ):
             yield
     finally:

@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 from libs.common.errors import Unavailable
+from libs.common.settings import Settings
 from libs.common.settings.analytics import AnalyticsSettings
+from libs.common.settings.audit import AuditSettings
 from services.analytics.rows import Columns, ticks
 from services.analytics.store import Store
 
@@ -29,7 +31,7 @@ def steps() -> list[tuple[int, str, str]]:
     return [(int(file.name.split("_")[0]), file.stem, file.read_text()) for file in files]
 
 
-async def migrate(store: Store, settings: AnalyticsSettings) -> list[str]:
+async def migrate(store: Store, settings: Settings) -> list[str]:
     """Run what has not run yet and bring the TTLs up to date; the names of the new steps."""
     await store.create_database()
     await store.write(STEPS)
@@ -39,7 +41,7 @@ async def migrate(store: Store, settings: AnalyticsSettings) -> list[str]:
         await store.write(statement)
         row: Columns = {"number": [number], "name": [name], "at": [ticks(time.time())]}
         await store.insert("schema_steps", row)
-    await _keep(store, settings)
+    await _keep(store, settings.analytics, settings.audit)
     return [name for _, name, _ in fresh]
 
 
@@ -69,7 +71,7 @@ class Gate:
         self._open = True
 
 
-async def _keep(store: Store, settings: AnalyticsSettings) -> None:
+async def _keep(store: Store, settings: AnalyticsSettings, kept: AuditSettings) -> None:
     """How long each table keeps its rows; 0 days means for ever."""
     days = {
         ("usage", "at"): settings.usage_days,
@@ -79,6 +81,7 @@ async def _keep(store: Store, settings: AnalyticsSettings) -> None:
         ("usage_hourly", "hour"): settings.rollup_days,
         ("usage_daily", "day"): settings.rollup_days,
         ("audit", "at"): settings.audit_days,
+        ("exchanges", "at"): kept.bodies_days,
     }
     made = await store.read_own_writes(MADE)
     now = {row["name"]: row["statement"] for row in made}

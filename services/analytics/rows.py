@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from libs.common.contracts.exchange import Exchange
 from libs.common.contracts.identity import Principal
 from libs.common.contracts.routing import Decision, Feedback
 from libs.common.contracts.spending import Alert
@@ -60,6 +61,11 @@ def feedback_columns(said: Sequence[Feedback]) -> Columns:
 def alert_columns(alerts: Sequence[Alert]) -> Columns:
     columns = transposed([_alert_row(alert) for alert in alerts])
     return _checked(columns, ("at", "window_start"), ("limit", "spent"))
+
+
+def exchange_columns(exchanges: Sequence[Exchange]) -> Columns:
+    columns = transposed([_exchange_row(exchange) for exchange in exchanges])
+    return _checked(columns, ("at",), ())
 
 
 def transposed(rows: Sequence[Row]) -> Columns:
@@ -166,6 +172,22 @@ def _alert_row(alert: Alert) -> Row:
         "spent": alert.spent,
         "window_start": alert.window_start,
         "refused": alert.refused,
+    }
+
+
+def _exchange_row(exchange: Exchange) -> Row:
+    who = exchange.principal
+    return {
+        "request_id": exchange.request_id,
+        "at": exchange.at,
+        "org": who.org,
+        "team": who.team,
+        "user": who.user,
+        "key_id": who.key_id,
+        "run": who.run,
+        "request": exchange.request,
+        "answer": exchange.answer,
+        "cut": exchange.cut,
     }
 
 

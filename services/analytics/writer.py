@@ -4,6 +4,7 @@ themselves by event id, and sums are computed from the rows (`rollups.py`)."""
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+from libs.common.contracts.exchange import Exchange
 from libs.common.contracts.routing import Decision, Feedback
 from libs.common.contracts.spending import Alert, Audit
 from libs.common.contracts.usage import Usage
@@ -12,6 +13,7 @@ from services.analytics.rows import (
     Columns,
     alert_columns,
     decision_columns,
+    exchange_columns,
     feedback_columns,
     sort_out,
     usage_columns,
@@ -38,6 +40,7 @@ class Writer:
         await self._plain("decisions", _of(events, Decision), decision_columns)
         await self._plain("feedback", _of(events, Feedback), feedback_columns)
         await self._plain("alerts", _of(events, Alert), alert_columns)
+        await self._plain("exchanges", _of(events, Exchange), exchange_columns)
         await self._append(_of(events, Audit))
 
     async def _used(self, used: list[Usage]) -> None:

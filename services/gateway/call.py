@@ -27,7 +27,8 @@ class Timings(Struct, kw_only=True):
 
 class Call(Struct, kw_only=True):
     """A request after its key and its body were read. `fields` is the body that may leave:
-    masked, once masking has run; `mapping` restores it."""
+    masked, once masking has run; `mapping` restores it. `unscanned`: pii was away, and the
+    settings let texts pass. `recorded`: what is said is kept, masked, for the audit."""
 
     id: str
     door: str
@@ -51,6 +52,8 @@ class Call(Struct, kw_only=True):
     cache_name: str = ""
     cache_writes: bool = False
     cache_claimed: bool = False
+    unscanned: bool = False
+    recorded: bool = False
     stopped: str = ""
     gone: bool = False
     told: bool = False
@@ -58,6 +61,11 @@ class Call(Struct, kw_only=True):
     @property
     def stream(self) -> bool:
         return self.body.stream
+
+    @property
+    def kept(self) -> bool:
+        """The whole answer is needed when it has ended."""
+        return self.cache_writes or self.recorded
 
 
 class Attempt(Struct, kw_only=True):

@@ -20,6 +20,7 @@ from services.gateway.booking import finish
 from services.gateway.call import Call, Reply, client_request_id, new_request_id
 from services.gateway.door import Door
 from services.gateway.errors import Headers, Relayed, headers_of, status_of
+from services.gateway.exchange import tell_exchange
 from services.gateway.features import features_of
 from services.gateway.headers import answer_headers, own_headers
 from services.gateway.http import (
@@ -117,6 +118,7 @@ class MessagesEndpoint:
         finally:
             finish(self._kit, call, reply, broken=broken)
             keep(self._kit, call, reply, reply.body)
+            tell_exchange(self._kit, call, reply.body)
         REQUESTS.labels(door.name, str(reply.status)).inc()
 
     async def _stream(self, call: Call, door: Door, send: Send) -> None:

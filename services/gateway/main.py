@@ -35,6 +35,7 @@ from services.gateway.workers import more_workers
 
 log = logging.getLogger(__name__)
 BACKLOG = 4096
+SETTLE_SECONDS = 10.0
 
 
 @asynccontextmanager
@@ -83,9 +84,16 @@ async def open_kit(stack: AsyncExitStack, bus: Bus, loaded: Loaded) -> Kit:
         sessions=Sessions(secret),
         origins=Origins(),
     )
+    stack.push_async_callback(_settled, kit)
     await bus.listen(PAUSED, lambda pause: _stop_paused(kit, pause))
     await stack.enter_async_context(deployments.announced())
     return kit
+
+
+async def _settled(kit: Kit) -> None:
+    """What is still told off the way of clients goes out before the outbox closes."""
+    if kit.background:
+        await asyncio.wait(kit.background, timeout=SETTLE_SECONDS)
 
 
 def secret_of(settings: Settings) -> bytes:

@@ -15,6 +15,7 @@ from services.gateway.booking import finish
 from services.gateway.call import Call, Reply
 from services.gateway.door import Door
 from services.gateway.errors import Headers
+from services.gateway.exchange import tell_exchange
 from services.gateway.http import SECURITY_HEADERS, SSE, Send
 from services.gateway.kit import Kit
 from services.gateway.output import Passage
@@ -117,7 +118,9 @@ async def relay(kit: Kit, call: Call, reply: Reply, out: EventStream) -> None:
         raise
     finally:
         finish(kit, call, reply, broken=broken)
-        keep(kit, call, reply, b"" if broken else b"".join(kept))
+        whole = b"" if broken else b"".join(kept)
+        keep(kit, call, reply, whole)
+        tell_exchange(kit, call, whole)
 
 
 async def _pump(
@@ -133,12 +136,12 @@ async def _pump(
     passage = Passage(kit, call)
     idle, end = bounds
     await out.write(await passage.feed(reply.held))
-    if call.cache_writes:
+    if call.kept:
         kept.append(reply.held)
     async with asyncio.timeout(idle) as limit:
         async for piece in reply.rest:
             limit.reschedule(min(time.monotonic() + idle, end))
-            if call.cache_writes:
+            if call.kept:
                 kept.append(piece)
             await out.write(await passage.feed(piece))
     await out.write(await passage.close())

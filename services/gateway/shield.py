@@ -41,6 +41,7 @@ async def shield(kit: Kit, call: Call) -> None:
     masked = apply(call.body.fields, blocks, known, policy, placeholders_of(kit, call), kit.spans)
     call.timings.pii = time.monotonic() - started
     call.fields, call.mapping, call.pii = masked.fields, masked.mapping, masked.counts
+    call.recorded = kit.settings.audit.bodies == "masked" and not call.unscanned
     if masked.blocked:
         kind, place = masked.blocked
         raise PiiBlocked(
@@ -89,6 +90,7 @@ async def ask_pii(
     except Unavailable as error:
         if kit.settings.gateway.pii_down == "open" and kit.bus.connected:
             PII_OPEN.inc()
+            call.unscanned = True
             return None
         raise Unavailable(f"pii does not answer, so nothing is sent: {error.detail}") from None
 

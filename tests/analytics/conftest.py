@@ -63,7 +63,7 @@ def settings(data_dir: Path, engine: Client) -> Settings:
 @pytest.fixture
 async def store(settings: Settings) -> AsyncIterator[Store]:
     store = Store.of(settings)
-    await migrate(store, settings.analytics)
+    await migrate(store, settings)
     yield store
     await store.close()
 

@@ -102,13 +102,13 @@ async def test_a_service_waits_for_a_schema_that_is_too_old(
         with pytest.raises(Unavailable):
             await report(bus, "costs")
         await tell(bus, usage(1))
-        assert len(await migrate(store, settings.analytics)) == len(steps())
+        assert len(await migrate(store, settings)) == len(steps())
         await booked(bus, 1)
     await store.close()
 
 
 async def test_migrations_run_once_and_are_recorded(settings: Settings, store: Store) -> None:
-    assert await migrate(store, settings.analytics) == []
+    assert await migrate(store, settings) == []
     rows = await store.query("SELECT number, name FROM schema_steps ORDER BY number")
     assert [(row["number"], row["name"]) for row in rows] == [step[:2] for step in steps()]
     assert await version(store) == steps()[-1][0]
@@ -124,5 +124,5 @@ async def test_rows_are_kept_as_long_as_the_settings_say(settings: Settings, sto
 
     assert "toIntervalDay(400)" in await ttl()
     for_ever = msgspec.structs.replace(settings.analytics, usage_days=0)
-    await migrate(store, for_ever)
+    await migrate(store, msgspec.structs.replace(settings, analytics=for_ever))
     assert "TTL" not in await ttl()

@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from libs.common.settings.analytics import AnalyticsSettings
+from libs.common.settings.audit import AuditSettings
 from libs.common.settings.bus import BusSettings
 from libs.common.settings.gateway import GatewaySettings
 from libs.common.settings.journal import JournalSettings
@@ -39,6 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pii: PiiSettings = PiiSettings()
     ledger: LedgerSettings = LedgerSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
+    audit: AuditSettings = AuditSettings()
     nats: BusSettings = BusSettings()
     journal: JournalSettings = JournalSettings()
     providers: dict[str, ProviderSettings] = field(default_factory=dict)

@@ -14,8 +14,13 @@ from services.analytics.reports.requests import cursor_of
 from services.analytics.store import Store
 
 # Where a person's rows are, and what orders a page of them.
-EXPORTED = {"usage": "id", "decisions": "decision_id", "feedback": "decision_id"}
-DELETED = ("usage", "usage_hourly", "usage_daily", "decisions", "feedback")
+EXPORTED = {
+    "usage": "id",
+    "decisions": "decision_id",
+    "feedback": "decision_id",
+    "exchanges": "request_id",
+}
+DELETED = ("usage", "usage_hourly", "usage_daily", "decisions", "feedback", "exchanges")
 
 
 async def export(store: Store, asked: Asked) -> dict[str, Any]:

@@ -70,6 +70,7 @@ async def request(store: Store, asked: Asked) -> dict[str, Any]:
         WHERE org = {org:String} AND target = {id:String} ORDER BY seq""",
         **who,
     )
+    bodies = await _bodies(store, who) if asked.principal.admin else None
     return {
         "request_id": wanted,
         "currency": "USD",
@@ -78,7 +79,18 @@ async def request(store: Store, asked: Asked) -> dict[str, Any]:
         "decisions": [shown_decision(row) for row in decisions],
         "attempts": [_attempt(row) for row in found],
         "audit": [row | {"detail": msgspec.json.decode(row["detail"])} for row in audited],
+        "bodies": bodies,
     }
+
+
+async def _bodies(store: Store, who: dict[str, str]) -> Row | None:
+    """What was said, masked, where it was kept; for administrators."""
+    found = await store.query(
+        """SELECT request, answer, cut FROM exchanges FINAL
+        WHERE org = {org:String} AND request_id = {id:String}""",
+        **who,
+    )
+    return found[0] if found else None
 
 
 def usage_of(row: Row) -> Usage:

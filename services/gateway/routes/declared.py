@@ -14,7 +14,11 @@ QUERY: dict[str, Schema] = {
     "cursor": {"type": "string", "description": "the `next` of the page before"},
     "status": {"type": "integer", "minimum": 100, "maximum": 599},
     "verify": {"type": "string", "enum": ["true", "false"], "default": "false"},
-    "table": {"type": "string", "enum": ["usage", "decisions"], "default": "usage"},
+    "table": {
+        "type": "string",
+        "enum": ["usage", "decisions", "feedback", "exchanges"],
+        "default": "usage",
+    },
 }
 FAULT: Schema = {
     "type": "object",
