@@ -25,6 +25,7 @@ from services.gateway.outgoing import Outgoing, outgoing
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.base import Dialect, Translator
 from services.gateway.providers.events import UNREADABLE
+from services.gateway.providers.failures import blames_key
 from services.gateway.providers.names import restore
 from services.gateway.providers.signing import SIGNERS
 from services.gateway.stream import renamed
@@ -253,17 +254,20 @@ async def _refusal(reply: HttpReply, dialect: Dialect, attempt: Attempt) -> Upst
         body = await reply.read(1024 * 1024)
     error = dialect.error_of(reply.status, body)
     provider = attempt.candidate.provider
-    if reply.status in REJECTED_KEY and dialect is not DIALECTS["anthropic"]:
+    of_key = blames_key(error)
+    rejected = reply.status in REJECTED_KEY or (of_key and reply.status == 400)
+    if rejected and dialect is not DIALECTS["anthropic"]:
+        said = reply.status if reply.status in REJECTED_KEY else 401
         return UpstreamFailed(
             f"{provider}: rejected this gateway's credential: {error.message}",
-            {"status": 502, "said": reply.status, "type": "api_error", "retry": False},
+            {"status": 502, "said": said, "type": "api_error", "retry": False},
         )
     relayed = Relayed(
         error.status, response_headers(reply.headers), body, error.type, error.message
     )
     relayed.native = dialect is DIALECTS["anthropic"] and body.lstrip().startswith(b"{")
     relayed.data |= {"type": error.type, "after": retry_after_of(reply)}
-    relayed.data["final"] = reply.status in FINAL
+    relayed.data["final"] = reply.status in FINAL and not of_key
     return relayed
 
 

@@ -45,7 +45,7 @@ TYPE_OF_STATUS = {
 
 Headers = list[tuple[bytes, bytes]]
 # What an error carries for us, not for the client.
-INTERNAL = frozenset({"headers", "status", "type", "retry", "final", "again", "after"})
+INTERNAL = frozenset({"headers", "status", "type", "retry", "final", "again", "after", "said"})
 
 
 def header_text(value: object) -> bytes:

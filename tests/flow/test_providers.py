@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.flow.asks import ask, streamed
-from tests.support.provider import KEY, Provider, Scene, Text
+from tests.support.provider import KEY, Provider, Scene, Text, fail
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -95,6 +95,34 @@ async def test_a_key_that_fails_moves_on_to_the_next(
             answer = await http.post("/v1/messages", json=body)
             assert answer.status_code == 200, answer.text
             assert provider.last.credential == good
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("gemini-3.8-flash", "API key not valid. Please pass a valid API key."),
+        ("claude-haiku-5-5", "Your credit balance is too low to access the Anthropic API."),
+    ],
+)
+async def test_a_key_blamed_with_400_moves_on_too(
+    mux: Stack, provider: Provider, model: str, words: str
+) -> None:
+    before = len(await mux.rows(0))
+    provider.script(fail(400, words))
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", json=ask(model=model))
+    assert answer.status_code == 200, answer.text
+    first, second = (await mux.rows(before + 2))[before:]
+    assert first.deployment != second.deployment and second.outcome == "ok"
+
+
+async def test_a_rejected_key_is_left_alone_for_a_while(mux: Stack, provider: Provider) -> None:
+    provider.keys[KEY] = 401
+    for name in "abcdefgh":
+        await serve(mux, "mistral-small-2603", f"left-{name}")
+    rejected = [call for call in provider.messages if call.credential == KEY]
+    # One request finds out (none, if an earlier one did); the router hears of it.
+    assert len(rejected) <= 2
 
 
 async def test_a_key_file_rotates_without_a_restart(

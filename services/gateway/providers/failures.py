@@ -50,6 +50,8 @@ _FIGURES = tuple(
     )
 )
 _BROKE = re.compile(r"insufficient_quota|insufficient balance|exceeded your current quota", re.I)
+# Told with status 400, but about the account or its key and not about the request.
+_KEY = re.compile(r"credit balance is too low|api.?key.{0,20}(not valid|invalid|expired)", re.I)
 _BUSY = re.compile(r"overloaded|over capacity|capacity exceeded|server is busy", re.I)
 
 
@@ -84,6 +86,11 @@ def failure(status: int, kind: str, message: str, code: str = "") -> ProviderErr
         return ProviderError("overloaded_error", message, 529)
     message = message or f"The provider answered HTTP {status} without saying why."
     return ProviderError(TYPES.get(status, _by_class(status)), message, _keep(status))
+
+
+def blames_key(error: ProviderError) -> bool:
+    """Would the same request do with another key?"""
+    return error.type == "billing_error" or bool(_KEY.search(error.message))
 
 
 def too_long(message: str) -> str:
