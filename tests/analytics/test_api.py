@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.support.servers import Server
-from tests.support.stack import KEYS, Stack, stack
+from tests.support.stack import KEYS, Place, Stack, stack
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 CHECKS = [
@@ -100,7 +100,7 @@ async def asked(place: Stack, words: str = "Hello!") -> str:
     return id
 
 
-async def trail(place: Stack, id: str, key: str = "admin") -> Any:
+async def trail(place: Place, id: str, key: str = "admin") -> Any:
     async with place.http(key) as http:
         for _ in range(200):
             found = await http.get(f"/v1/analytics/requests/{id}")

@@ -15,7 +15,7 @@ from libs.common.settings.bus import BusSettings
 from tests.analytics.test_api import lines, trail
 from tests.support.provider import say, think
 from tests.support.servers import Server
-from tests.support.stack import Stack, stack
+from tests.support.stack import Place, Stack, process_stack, stack
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 MAIL, INVENTED = "ada.lovelace@gmx.net", "grace.hopper@gmx.net"
@@ -29,7 +29,7 @@ async def keeping(tmp_path: Path, nats: Server, redis: Server) -> AsyncIterator[
         yield opened
 
 
-async def told(place: Stack, key: str, content: Any, **more: Any) -> str:
+async def told(place: Place, key: str, content: Any, **more: Any) -> str:
     """The id of a request, answered."""
     messages = [{"role": "user", "content": content}]
     body = {"model": "claude-sonnet-5", "max_tokens": 64, "messages": messages} | more
@@ -57,10 +57,19 @@ async def test_nothing_that_is_said_is_stored_by_default(
         async with place.http("admin") as http:
             records = "/v1/analytics/records?user=ada&format=jsonl&table=exchanges"
             assert await lines(http, records) == []
+    assert not await journaled(nats)
+
+
+async def journaled(nats: Server) -> bool:
+    """Whether the journal holds anything of what was said."""
     bus = await Bus.connect(BusSettings(url=nats.url), "test")
-    with pytest.raises(NotFoundError):
+    try:
         await bus.client.jetstream().get_last_msg(EVENTS_STREAM, EXCHANGED.subject)
-    await bus.close()
+    except NotFoundError:
+        return False
+    finally:
+        await bus.close()
+    return True
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -89,3 +98,14 @@ async def test_without_masking_nothing_is_kept(keeping: Stack) -> None:
     unmasked = await told(keeping, "plain", f"Mail {MAIL}")
     await bodies(keeping, await told(keeping, "masked", "later"))
     assert (await trail(keeping, unmasked))["bodies"] is None
+
+
+async def test_what_pii_has_not_seen_is_not_kept(
+    tmp_path: Path, nats: Server, redis: Server
+) -> None:
+    names = ("ledger", "analytics", "router", "gateway")
+    open_ = 'pii_down = "open"\n'
+    async with process_stack(tmp_path, nats, redis, names, gateway=open_, more=KEPT) as place:
+        await trail(place, await told(place, "masked", f"Mail {MAIL}"))
+        assert place.stop("gateway") == 0, "everything is told"
+        assert not await journaled(nats)

@@ -21,6 +21,7 @@ from tests.support.stack import ALL, ProcessStack, _placed
 pytestmark = pytest.mark.anyio
 FOLDER = Path(__file__).parents[2] / "deploy" / "k8s" / "base" / "nats"
 USERS = [*ALL, "operator"]
+KEPT = '[audit]\nbodies = "masked"\n'
 VIOLATION = re.compile(r"Violation.*")
 
 
@@ -171,7 +172,7 @@ async def test_the_whole_product_works_without_one_violation(
     tmp_path: Path, nats: Server, redis: Server
 ) -> None:
     async with provider_running() as provider:
-        place = ProcessStack(**_placed(tmp_path, nats, redis, provider, {}))
+        place = ProcessStack(**_placed(tmp_path, nats, redis, provider, {"more": KEPT}))
         try:
             await start_with_users(place)
             await use_everything(place)
