@@ -12,7 +12,7 @@ run: .venv/.installed-all  ## Install what is missing and start everything (PORT
 	@$(BIN)/modelmuxer up $(UP_OPTIONS)
 
 test: .venv/.installed-dev  ## Run the tests on real nats-server, Redis and ClickHouse (< 3 min)
-	@$(BIN)/pytest -m "not slow" $(ARGS)
+	@$(BIN)/pytest -m "not slow" -n 3 --dist loadfile $(ARGS)
 
 check: .venv/.installed-dev  ## Lint, formatting, types
 	$(BIN)/ruff check .
