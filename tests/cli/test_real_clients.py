@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,3 +134,37 @@ def test_claude_code_lists_our_models(home: Path, mux: Run, product: Product) ->
     finally:
         terminal.close()
     assert "claude-modelmuxer-auto" in ids and "anthropic/gpt-" in ids
+
+
+def test_claude_code_gets_a_title_for_its_conversation(
+    home: Path, mux: Run, product: Product
+) -> None:
+    """Beside the first turn it asks, with the same large model, for a few words."""
+    begin(home)
+    assert mux("connect", "claude", "--url", product.url) == 0
+    proxy = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
+    env = environment(home, TERM="xterm-256color", **proxy)
+    for name in ("CI", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"):
+        env.pop(name)
+    terminal = Terminal([program(CLAUDE_CODE)], env, home / "project")
+    try:
+        terminal.expect(r"\? for shortcuts|Claude Code", 60)
+        terminal.type(QUESTION)
+        terminal.expect(r"France", 20)
+        terminal.type("\r")
+        terminal.expect(r"Paris", 60)
+        deadline = time.monotonic() + 20
+        while not (titles := _titles(product)) and time.monotonic() < deadline:
+            terminal.read(0.5)
+    finally:
+        terminal.close()
+    assert titles and all(row["status"] == 200 for row in titles)
+
+
+def _titles(product: Product) -> list[dict[str, Any]]:
+    ask = urllib.request.Request(
+        f"{product.url}/v1/analytics/requests?limit=20", headers={"x-api-key": product.key}
+    )
+    with urllib.request.urlopen(ask, timeout=10) as answer:
+        rows = json.load(answer)["rows"]
+    return [row for row in rows if "title" in row["reason"]]
