@@ -1,7 +1,5 @@
 """Bootstrap keys: `[keys.NAME]`, each with its own policy."""
 
-from typing import Literal
-
 from msgspec import Struct
 
 from libs.common.contracts.identity import CacheMode, Routing, Switch
@@ -17,7 +15,7 @@ class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     user: str = ""
     routing: Routing = "auto"
     pii: Switch = "on"
-    cache: Literal["off", "read", "read-write"] | CacheMode = "off"
+    cache: CacheMode = "off"
     rpm: int = 0
     tpm: int = 0
     concurrency: int = 0
