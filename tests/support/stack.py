@@ -169,6 +169,17 @@ class ProcessStack(Place):
         self.children[name] = child
         return child
 
+    async def another_gateway(self, name: str) -> int:
+        """One more gateway with the same settings; returns the port of its own."""
+        port = free_port()
+        config = self.folder / f"{name}.toml"
+        text = self.config.read_text()
+        config.write_text(text.replace(f"port = {self.port}", f"port = {port}"))
+        child = Child("gateway", config, self.folder / f"{name}.log").start()
+        self.children[name] = child
+        await child.ready()
+        return port
+
     def stop(self, name: str, sign: signal.Signals = signal.SIGTERM) -> int:
         """Signal a child and wait; returns its exit code."""
         return self.children.pop(name).stop(sign)
