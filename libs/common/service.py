@@ -5,19 +5,26 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import msgspec
+from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js.errors import ServiceUnavailableError
 
 from libs.common.bus import Bus
-from libs.common.errors import MuxError
+from libs.common.errors import MuxError, Unavailable
 from libs.common.probe import serve_probe
 from libs.common.settings.load import Loaded
 from libs.common.telemetry import set_up_logging
 
 log = logging.getLogger(__name__)
 Open = Callable[[Bus, Loaded], AbstractAsyncContextManager[None]]
+
+# What JetStream does while a cluster still elects its leaders, or is not there at all.
+ELECTING = (NatsTimeout, NoRespondersError, ServiceUnavailableError)
+ELECTION_SECONDS, AGAIN_SECONDS = 60.0, 0.5
 
 # A service that cannot start says why in one line and leaves with this code (sysexits EX_CONFIG).
 CANNOT_START = 78
@@ -35,13 +42,42 @@ async def run(name: str, open_service: Open, loaded: Loaded) -> None:
     bus = await Bus.connect(nats, name)
     try:
         # The probe comes last and leaves first: it answers only while the service does.
-        async with open_service(bus, loaded), serve_probe(name, bus, settings):
-            log.info("%s is ready", name)
+        async with (
+            opened(name, open_service, bus, loaded, stop),
+            serve_probe(name, bus, settings),
+        ):
+            if not stop.is_set():
+                log.info("%s is ready", name)
             await stop.wait()
             log.info("%s is draining", name)
             await bus.stop_serving()
     finally:
         await bus.close()
+
+
+@asynccontextmanager
+async def opened(
+    name: str, open_service: Open, bus: Bus, loaded: Loaded, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """The open service, or nothing if `stop` came first. Streams and buckets are the first it
+    needs, so it is tried again while JetStream has no leader. Raises Unavailable in the end."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + ELECTION_SECONDS
+    async with AsyncExitStack() as stack:
+        while not stop.is_set():
+            try:
+                await stack.enter_async_context(open_service(bus, loaded))
+                break
+            except ELECTING as error:
+                if loop.time() > deadline:
+                    raise Unavailable(
+                        f"JetStream does not answer at {loaded.settings.nats_url} ({error}); is it "
+                        "enabled (nats-server -js), and has the cluster a leader?"
+                    ) from error
+                log.warning("%s waits for JetStream: %s", name, error)
+                await bus.stop_serving()
+                await asyncio.sleep(AGAIN_SECONDS)
+        yield
 
 
 def run_forever(name: str, open_service: Open, loaded: Loaded) -> int:
