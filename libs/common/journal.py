@@ -88,13 +88,14 @@ class Consumer:
         self._stopping, self._wake = asyncio.Event(), asyncio.Event()
         self._arrived: deque[Msg] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._in_hand: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self._create()
         self._task = asyncio.create_task(self._run(), name=f"consume {self._durable}")
 
     async def stop(self) -> None:
-        """Finish the batch in hand. What was pulled but not handled is delivered again."""
+        """Finish the batch in hand. What was pulled but not handled is given back."""
         self._stopping.set()
         self._wake.set()
         if self._task:
@@ -135,6 +136,8 @@ class Consumer:
         finally:
             with contextlib.suppress(*LOST):
                 await subscription.unsubscribe()
+                await self._give_back([m for m in self._arrived if not _is_status(m)])
+            await self._settled()
 
     async def _request(self, inbox: str) -> None:
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS_STREAM}.{self._durable}"
@@ -142,7 +145,8 @@ class Consumer:
         await self._bus.client.publish(subject, json.dumps(ask).encode(), inbox)
 
     async def _take_requested(self) -> None:
-        """Handle what one pull request brings, in pieces as they arrive."""
+        """Handle what one pull request brings, in pieces as they arrive: the next is gathered
+        while one is in hand, so that reading and writing overlap. Never more than two."""
         left = self._batch
         while left > 0 and not self._stopping.is_set():
             if not await self._something(PULL_SECONDS + 1):
@@ -150,29 +154,44 @@ class Consumer:
             await self._more(left)
             messages, ended = self._taken(left)
             if messages:
-                await self._deliver(messages)
+                await self._settled()
+                self._in_hand = asyncio.create_task(self._deliver(messages))
+                self._in_hand.add_done_callback(lambda _: self._wake.set())
             if ended:
                 return
             left -= len(messages)
 
+    async def _settled(self) -> None:
+        """Wait for the piece in hand."""
+        if self._in_hand:
+            await self._in_hand
+
     async def _something(self, seconds: float) -> bool:
         """Whether anything arrives within so many seconds, and before a stop."""
-        if not self._arrived:
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), seconds)
+        deadline = self._clock() + seconds
+        while not self._arrived and not self._stopping.is_set() and self._clock() < deadline:
+            await self._woken(deadline - self._clock())
         return bool(self._arrived) and not self._stopping.is_set()
 
     async def _more(self, wanted: int) -> None:
-        """Wait up to `linger` seconds for a fuller batch, or for the end of the pull."""
-        deadline = asyncio.get_running_loop().time() + self._linger
+        """Wait for a fuller batch: up to `linger` seconds and as long as a piece is in hand, or
+        until the pull ends."""
+        deadline = self._clock() + self._linger
         while len(self._arrived) < wanted and not _is_status(self._arrived[-1]):
-            wait = deadline - asyncio.get_running_loop().time()
-            if wait <= 0 or self._stopping.is_set():
+            wait = deadline - self._clock()
+            busy = self._in_hand is not None and not self._in_hand.done()
+            if self._stopping.is_set() or (wait <= 0 and not busy):
                 return
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+            await self._woken(PULL_SECONDS if busy else wait)
+
+    async def _woken(self, seconds: float) -> None:
+        """Wait until something arrives or is done, or a stop, at most so long."""
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
+
+    def _clock(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _taken(self, wanted: int) -> tuple[list[Msg], bool]:
         """What has arrived, and whether the pull ended with it."""
@@ -185,19 +204,20 @@ class Consumer:
         return messages, False
 
     async def _deliver(self, messages: list[Msg]) -> None:
-        bodies = [await self._decoded(message) for message in messages]
-        good = [(m, b) for m, b in zip(messages, bodies, strict=True) if b is not None]
-        if not good:
-            return
-        try:
-            handled = await self._handled([body for _, body in good])
-        except Exception:
-            # The journal keeps what could not be handled.
-            log.exception("%s: a batch of %d failed", self._durable, len(good))
-            await self._one_by_one(good)
-            return
-        for message, _ in good:
-            await _answered(message, handled)
+        # What cannot be acknowledged because the connection is gone is delivered again.
+        with contextlib.suppress(*LOST):
+            bodies = [await self._decoded(message) for message in messages]
+            good = [(m, b) for m, b in zip(messages, bodies, strict=True) if b is not None]
+            if not good:
+                return
+            try:
+                handled = await self._handled([body for _, body in good])
+            except Exception:
+                # The journal keeps what could not be handled.
+                log.exception("%s: a batch of %d failed", self._durable, len(good))
+                await self._one_by_one(good)
+            else:
+                await self._answer([message for message, _ in good], handled)
 
     async def _handled(self, bodies: list[Any]) -> bool:
         """Whether they were handled; False at a stop while the store behind is away."""
@@ -218,7 +238,22 @@ class Consumer:
             except Exception as error:  # noqa: BLE001  see above
                 await self._failed(message, error)
             else:
-                await _answered(message, handled)
+                await self._answer([message], handled)
+
+    async def _answer(self, messages: Sequence[Msg], handled: bool) -> None:
+        await (self._acknowledge(messages) if handled else self._give_back(messages))
+
+    async def _acknowledge(self, messages: Sequence[Msg]) -> None:
+        """All in one write: one publish each would cost more than decoding the events."""
+        acks = "".join(f"PUB {message.reply} 0\r\n\r\n" for message in messages)
+        client = self._bus.client
+        await client._send_command(acks.encode())
+        await client._flush_pending()
+
+    async def _give_back(self, messages: Sequence[Msg]) -> None:
+        """A little later: at once, they would come to the pull that is being closed."""
+        for message in messages:
+            await message.nak(delay=AWAY_SECONDS)
 
     async def _failed(self, message: Msg, error: Exception) -> None:
         if message.metadata.num_delivered >= self._max_deliver:
@@ -244,11 +279,6 @@ class Consumer:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
-
-
-async def _answered(message: Msg, handled: bool) -> None:
-    """Given back a little later: at once, it would come to the pull that is being closed."""
-    await (message.ack() if handled else message.nak(delay=AWAY_SECONDS))
 
 
 def _is_status(message: Msg) -> bool:

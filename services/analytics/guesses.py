@@ -45,8 +45,10 @@ async def correct(store: Store, used: Sequence[Usage]) -> list[tuple[str, float]
     Runs after the rows are in: of two replicas with one half each, the later one sees both."""
     if not used:
         return []
-    ids = {usage.id for usage in used}
     guesses = await store.read_own_writes("SELECT id, org, at FROM guesses FINAL")
+    if not guesses:
+        return []
+    ids = {usage.id for usage in used}
     touched = [guess for guess in guesses if guess["id"] in ids]
     if not touched:
         return []

@@ -1,7 +1,8 @@
 """One batch of events into ClickHouse, so that a redelivered event changes nothing: rows replace
 themselves by event id, and sums are computed from the rows (`rollups.py`)."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from libs.common.contracts.exchange import Exchange
@@ -21,7 +22,7 @@ from services.analytics.rows import (
 from services.analytics.store import BadRow, Store
 
 E = TypeVar("E")
-Mark = Callable[[Sequence[tuple[str, float]]], Awaitable[None]]
+Mark = Callable[[Iterable[tuple[str, float]]], Awaitable[None]]
 Append = Callable[[Sequence[Audit]], Awaitable[None]]
 ColumnsOf = Callable[[Sequence[Any]], Columns]
 Bury = Callable[[object, str], Awaitable[None]]
@@ -48,7 +49,7 @@ class Writer:
         await guesses.remember(self._store, used)
         await self._insert("usage", used, columns, usage_columns)
         corrected = await guesses.correct(self._store, used)
-        await self._mark([*((e.principal.org, e.at) for e in used), *corrected])
+        await self._mark(chain(((e.principal.org, e.at) for e in used), corrected))
 
     async def _plain(self, table: str, events: list[E], columns_of: ColumnsOf) -> None:
         events, columns = await self._fit(events, columns_of)

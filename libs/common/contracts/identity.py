@@ -8,7 +8,7 @@ from libs.common.contracts.base import Event, Operation
 
 Routing = Literal["respect", "within-family", "auto"]
 Switch = Literal["on", "off"]
-CacheMode = Literal["off", "read", "read-write"]
+CacheMode = Literal["off", "read", "read-write", "semantic"]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class Key(Struct, frozen=True, kw_only=True):
     revoked_at: float = 0.0
 
 
-class Principal(Struct, frozen=True, kw_only=True):
+class Principal(Struct, frozen=True, kw_only=True, gc=False):
     """The identity a request is booked on. `run` and the agents come from the client: they
     attribute, they never authorise."""
 

@@ -13,7 +13,7 @@ from libs.common.contracts.identity import Principal
 Outcome = Literal["ok", "error", "cancelled", "refused", "cached", "reconciled"]
 
 
-class Tokens(Struct, frozen=True, kw_only=True):
+class Tokens(Struct, frozen=True, kw_only=True, gc=False):
     """Tokens by meaning; no kind contains another, but `reasoning` is a part of `output`."""
 
     input: int = 0
@@ -25,9 +25,12 @@ class Tokens(Struct, frozen=True, kw_only=True):
     web_searches: int = 0
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """One row of the journal. `reservation` is empty where nothing was reserved; a cost of 0
-    settles it to nothing. `billed` says whether the figures are the provider's last word."""
+    settles it to nothing. `billed` says whether the figures are the provider's last word.
+
+    Without cycles, so the garbage collector need not know it: thousands of rows are in hand at
+    once, and walking them would take as long as decoding them."""
 
     request_id: str
     attempt: int
