@@ -31,7 +31,7 @@ from services.gateway.protocol import bounded
 from services.gateway.simulator import Simulator
 from services.gateway.upstream import open_upstreams
 from services.gateway.vault import open_vault
-from services.gateway.workers import more_workers
+from services.gateway.workers import Workers
 
 log = logging.getLogger(__name__)
 BACKLOG = 4096
@@ -47,8 +47,10 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
         listener = _listener(settings)
         server = Server(_config(kit, settings))
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+        workers = Workers(settings, loaded.file)
+        await stack.enter_async_context(workers.running())
         stack.push_async_callback(_drain, kit, server, serving, settings)
-        stack.enter_context(more_workers(settings, loaded.file))
+        stack.callback(workers.stop)  # first: all drain at the same time
         await server.listening(serving)
         _say(kit, settings)
         yield

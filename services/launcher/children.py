@@ -7,11 +7,9 @@ for the end of a pipe) stops every group; on Linux the kernel signals the childr
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,9 +17,10 @@ from typing import BinaryIO
 
 from msgspec import Struct, field
 
+from libs.common.orphans import end_with_parent
+
 Ready = Callable[[], Awaitable[bool]]
 POLL_SECONDS = 0.05
-PR_SET_PDEATHSIG = 1
 
 # Reads lines of process ids, the last one counts; at the end of the pipe those groups stop.
 LEASH = """
@@ -118,7 +117,7 @@ class Child:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     pass_fds=[self._lock],
-                    preexec_fn=_end_with_parent(),
+                    preexec_fn=end_with_parent(),
                 )
             except OSError as error:
                 os.close(read_end)
@@ -192,18 +191,3 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
         return await stream.readline()
     except ValueError:
         return b"(a line too long to show)"
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """Linux: have the kernel tell the child when its parent is gone (prctl(2))."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-
-    def in_child() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return in_child
