@@ -21,6 +21,7 @@ from services.gateway.endpoint import MessagesEndpoint, refuse
 from services.gateway.errors import HttpFault
 from services.gateway.http import SECURITY_HEADERS, Message, Receive, RequestHeaders, Scope, Send
 from services.gateway.kit import Kit
+from services.gateway.peers import Peers
 from services.gateway.routes import (
     admin,
     analytics,
@@ -92,7 +93,7 @@ class App:
 
 def _fastapi(kit: Kit) -> FastAPI:
     app = FastAPI(title="ModelMuxer", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.state.kit = kit
+    app.state.kit, app.state.peers = kit, Peers(kit.bus)
     parts = (health, models, embeddings, batches, files, decisions, analytics, reports, admin, pii)
     for part in parts:
         app.include_router(part.router)

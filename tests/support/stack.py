@@ -241,14 +241,14 @@ async def stack(
 ) -> AsyncIterator[Stack]:
     """The services in this loop. `config`: TOML text for `top`, `gateway` and `more`."""
     async with running() as provider, contextlib.AsyncExitStack() as opened:
-        place = Stack(**_placed(folder, nats, redis, provider, config))
+        place = Stack(**placed(folder, nats, redis, provider, config))
         loaded = load(str(place.config), environ={})
         if analytics:
             child = Child("analytics", place.config, folder / "analytics.log").start()
             opened.callback(child.stop)
             await child.ready()
         for name in IN_LOOP:
-            await opened.enter_async_context(_service(name, loaded))
+            await opened.enter_async_context(service(name, loaded))
         await place.ready()
         yield place
 
@@ -259,7 +259,7 @@ async def process_stack(
 ) -> AsyncIterator[ProcessStack]:
     """The services as child processes."""
     async with running() as provider:
-        place = ProcessStack(**_placed(folder, nats, redis, provider, config))
+        place = ProcessStack(**placed(folder, nats, redis, provider, config))
         try:
             for name in names:
                 place.start(name)
@@ -274,8 +274,8 @@ async def process_stack(
 
 
 @contextlib.asynccontextmanager
-async def _service(name: str, loaded: Loaded) -> AsyncIterator[None]:
-    """Open one service as its runner does, and leave it in the same order."""
+async def service(name: str, loaded: Loaded) -> AsyncIterator[None]:
+    """One service in this loop, opened as its runner does and left in the same order."""
     module = importlib.import_module(f"services.{name}.main")
     nats = loaded.settings.nats
     bus = await Bus.connect(msgspec.structs.replace(nats, url=loaded.settings.nats_url), name)
@@ -300,9 +300,10 @@ async def _journal(bus: Bus) -> list[Usage]:
     return rows
 
 
-def _placed(
+def placed(
     folder: Path, nats: Server, redis: Server, provider: Provider, config: dict[str, str]
 ) -> dict[str, Any]:
+    """The arguments of a place, its settings written."""
     port = free_port()
     file = folder / "modelmuxer.toml"
     # `{stand_in}` in a test's own settings is the stand-in's root.

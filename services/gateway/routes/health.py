@@ -40,11 +40,20 @@ async def health(request: Request) -> dict[str, Any]:
 @router.get("/ready")
 @router.head("/ready", include_in_schema=False)
 async def ready(request: Request) -> Response:
-    """Whether this process should get traffic: connected to the bus, and not leaving."""
+    """Whether this process should get traffic: connected to the bus, not leaving, and the
+    services it asks have been there."""
+    why = await _why_not(request)
+    return JSONResponse({"status": why or "ready"}, 503 if why else 200)
+
+
+async def _why_not(request: Request) -> str:
     kit = kit_of(request)
-    why = "draining" if kit.draining else "" if kit.bus.connected else "no message bus"
-    status = 503 if why else 200
-    return JSONResponse({"status": why or "ready"}, status)
+    if kit.draining:
+        return "draining"
+    if not kit.bus.connected:
+        return "no message bus"
+    missing = await request.app.state.peers.missing()
+    return f"waiting for {', '.join(missing)}" if missing else ""
 
 
 @router.get("/metrics")
