@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.conftest import anyio_backend as anyio_backend
-from tests.flow.conftest import place as place
-from tests.flow.conftest import stores as stores
+from tests.support.fixtures import anyio_backend as anyio_backend
+from tests.support.fixtures import place as place
+from tests.support.fixtures import stores as stores
 from tests.support.servers import Server
 from tests.support.stack import Stack, stack
 from tests.wire.stand_in import StandIn, stand_in
