@@ -17,6 +17,7 @@ from services.launcher import place, ports, probes, stores
 from services.launcher.banner import banner
 from services.launcher.children import Child, Leash, Part, Ready, StartFailed
 from services.launcher.output import BOLD, GREY, Output
+from services.launcher.terminal import foreground
 
 # name → wave of the stop: who asks others stops before them.
 SERVICES = {"ledger": 1, "router": 1, "pii": 1, "analytics": 2, "gateway": 0}
@@ -213,6 +214,6 @@ def run_up(loaded: Loaded) -> int:
             f"port {gateway.port} is held by {ports.holder(gateway.port)}; "
             f"stop it, or take another: modelmuxer up --port {ports.first_free(gateway.port + 1)}"
         )
-    with place.claim(loaded.settings.data) as lock:
+    with place.claim(loaded.settings.data) as lock, foreground():
         output = Output(hold=not loaded.settings.debug)
         return asyncio.run(Up(loaded, output, lock).run())
