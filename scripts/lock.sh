@@ -14,9 +14,12 @@ done
   "${PYTHON:-.venv/bin/python}" -m venv "$tools"
   "$tools/bin/python" -m pip install --quiet 'pip-tools>=7.4,<8'
 }
+# The image of the gateway reaches Claude in the clouds too.
+declare -A also=([gateway]="--extra bedrock --extra vertex")
 for service in "${services[@]}"; do
   echo "locking $service"
+  read -ra more <<<"${also[$service]:-}"
   CUSTOM_COMPILE_COMMAND="make lock" "$tools/bin/pip-compile" --quiet --generate-hashes \
     --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-    --extra "$service" --output-file "requirements-$service.lock" "${options[@]}" pyproject.toml
+    --extra "$service" "${more[@]}" --output-file "requirements-$service.lock" "${options[@]}" pyproject.toml
 done

@@ -8,7 +8,6 @@ Counts made here use a public tokenizer plus a stated margin.
 import asyncio
 import hashlib
 from collections import OrderedDict
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -37,6 +36,7 @@ from services.gateway.http import (
 from services.gateway.kit import Kit
 from services.gateway.providers import DIALECTS
 from services.gateway.shield import shield
+from services.gateway.tokenizer import tokens as tokens_of
 from services.gateway.upstream import CallFailed
 
 # Tokenizers differ by so much on ordinary text; the count is raised by it, and says so.
@@ -75,7 +75,7 @@ class CountEndpoint:
             await discard_body(receive, settings.max_body)
             raise
         raw = await read_body(headers, receive, settings.max_body, settings.timeouts.body)
-        body = Body(raw, needs_max_tokens=False)
+        body = Body(raw, settings, needs_max_tokens=False)
         return call_of(self._kit, scope, headers, key, body, "count_tokens", request_id)
 
     async def _count(self, call: Call) -> tuple[int, Headers, bytes]:
@@ -156,7 +156,7 @@ def count_body(body: Body) -> int:
         if name in body.fields:
             raw = BASE64_FIELD.sub(b'"data":""', bytes(body.fields[name]))
             _gather(msgspec.json.decode(raw), parts, seen)
-    tokens = len(_tokenizer().encode_ordinary("\n".join(parts))) if parts else 0
+    tokens = tokens_of("\n".join(parts)) if parts else 0
     tokens += seen["images"] * IMAGE_TOKENS + seen["documents"] * DOCUMENT_TOKENS
     return max(1, -int(-(tokens * (1 + MARGIN)) // 1))
 
@@ -178,10 +178,3 @@ def _gather(value: Any, parts: list[str], seen: dict[str, int]) -> None:
             _gather(each, parts, seen)
     elif value is not None:
         parts.append(str(value))
-
-
-@lru_cache(maxsize=1)
-def _tokenizer() -> Any:
-    import bpe_openai  # type: ignore[import-untyped]
-
-    return bpe_openai.get_encoding("o200k_base")
