@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from libs.common.errors import InvalidRequest
+from libs.common.settings.gateway import GatewaySettings
+from services.gateway.bounds import check_bounds
 
 Fields = dict[str, msgspec.Raw]
 FIELDS = msgspec.json.Decoder(Fields)
@@ -28,15 +30,21 @@ STAND_IN_BLOCKS = (0xE000, 0xF000)
 
 class Body:
     """`model`, `stream` and `max_tokens` are checked; everything else is the provider's
-    business. `fields` is never mutated."""
+    business. `fields` is never mutated; `tools` are its tools again, by themselves."""
 
-    __slots__ = ("_shift", "_stood_in", "fields", "max_tokens", "model", "raw", "stream")
+    __slots__ = ("_shift", "_stood_in", "fields", "max_tokens", "model", "raw", "stream", "tools")
 
-    def __init__(self, raw: bytes, *, needs_max_tokens: bool = True) -> None:
+    def __init__(
+        self, raw: bytes, settings: GatewaySettings | None = None, *, needs_max_tokens: bool = True
+    ) -> None:
+        """Without settings: a body of our own making, which is not checked against bounds."""
         self.raw = raw
         self._shift = 0
         self._stood_in: set[int] = set()
         self.fields = self._parse(raw)
+        self.tools = bytes(self.fields.get("tools", b""))
+        if settings:
+            check_bounds(self.fields, self.tools, settings)
         self.model = self._text("model")
         self.stream = self._flag("stream")
         self.max_tokens = self._count("max_tokens", required=needs_max_tokens)

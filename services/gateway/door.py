@@ -8,6 +8,9 @@ from typing import Any, Protocol
 import msgspec
 
 from libs.common.errors import InvalidRequest, MuxError
+from libs.common.settings.gateway import GatewaySettings
+from services.gateway.body import FIELDS
+from services.gateway.bounds import check_bounds
 from services.gateway.errors import body_of, event_of, status_of
 
 
@@ -17,7 +20,7 @@ class Door(Protocol):
     @property
     def name(self) -> str: ...
 
-    def canonical(self, raw: bytes) -> bytes: ...
+    def canonical(self, raw: bytes, settings: GatewaySettings) -> bytes: ...
 
     def feed(self, canonical: bytes) -> bytes: ...
 
@@ -37,7 +40,7 @@ class MessagesDoor:
 
     name = "messages"
 
-    def canonical(self, raw: bytes) -> bytes:
+    def canonical(self, raw: bytes, settings: GatewaySettings) -> bytes:
         return raw
 
     def feed(self, canonical: bytes) -> bytes:
@@ -68,10 +71,12 @@ class OpenAIDoor:
         self._body: dict[str, Any] = {}
         self._stream: Any = None
 
-    def canonical(self, raw: bytes) -> bytes:
+    def canonical(self, raw: bytes, settings: GatewaySettings) -> bytes:
         """Raises InvalidRequest naming the field."""
         try:
-            self._body = msgspec.json.decode(raw, type=dict[str, Any])
+            fields = FIELDS.decode(raw)
+            check_bounds(fields, bytes(fields.get("tools", b"")), settings)
+            self._body = msgspec.json.decode(raw)
         except msgspec.ValidationError:
             raise InvalidRequest("the body must be a JSON object") from None
         except (msgspec.DecodeError, RecursionError) as error:

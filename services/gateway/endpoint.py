@@ -81,7 +81,7 @@ class MessagesEndpoint:
         except MuxError:
             await discard_body(receive, 4 * settings.max_body)
             raise
-        body = Body(door.canonical(raw))
+        body = Body(door.canonical(raw, settings), settings)
         return call_of(self._kit, scope, headers, key, body, door.name, request_id)
 
     async def _answer(self, call: Call, door: Door, receive: Receive, send: Send) -> None:

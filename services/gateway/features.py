@@ -8,6 +8,7 @@ not a `<system-reminder>`. Wrong types are skipped here: refusing them is the pr
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,7 +43,7 @@ class Block(Struct):
     cache_control: Raw | UnsetType = UNSET
 
 
-class Tool(Struct):
+class Tool(Struct, frozen=True):
     type: Any = ""
     name: Any = ""
     max_uses: Any = 0
@@ -61,7 +62,7 @@ class OutputConfig(Struct):
 MESSAGES = msgspec.json.Decoder(list[Message])
 MESSAGE = msgspec.json.Decoder(Message)
 BLOCKS = msgspec.json.Decoder(list[Block])
-TOOLS = msgspec.json.Decoder(list[Tool])
+TOOLS = msgspec.json.Decoder(tuple[Tool, ...])
 TEXT = msgspec.json.Decoder(str)
 
 # How Claude Code's calls for itself give themselves away: who wrote the system prompt, and
@@ -101,7 +102,7 @@ def features_of(
     """Everything the router and the ledger want to know of a request."""
     fields = body.fields
     seen = _walk(fields)
-    tools = list(_tools(fields))
+    tools = _tools(body.tools)
     thinking, budget = _thinking(fields)
     output = _decoded(fields, "output_config", OutputConfig) or OutputConfig()
     system = _system_text(fields)
@@ -264,11 +265,13 @@ def _text(raw: Raw | UnsetType) -> str:
         return ""
 
 
-def _tools(fields: Fields) -> list[Tool]:
+@lru_cache(maxsize=64)
+def _tools(raw: bytes) -> tuple[Tool, ...]:
+    """Remembered, as a client brings the same ones with every request."""
     try:
-        return TOOLS.decode(fields["tools"]) if "tools" in fields else []
+        return TOOLS.decode(raw) if raw else ()
     except msgspec.MsgspecError:
-        return []
+        return ()
 
 
 def _server_tool(tool: Tool) -> str:
@@ -320,7 +323,7 @@ def _system_text(fields: Fields) -> str:
     return bytes(memoryview(raw)[:4096]).decode("utf-8", "replace") if raw is not None else ""
 
 
-def _background(seen: Seen, tools: list[Tool], system: str, output: OutputConfig) -> str:
+def _background(seen: Seen, tools: Sequence[Tool], system: str, output: OutputConfig) -> str:
     """The kind of a call that Claude Code makes for itself: title, topic, summary, web_search."""
     if len(tools) == 1 and str(tools[0].type).startswith("web_search"):
         return "web_search"

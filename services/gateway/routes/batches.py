@@ -46,7 +46,7 @@ async def create(request: Request) -> Response:
     items = batches.parse(raw)
     id = new_request_id()
     calls = [
-        call_of(kit, request.scope, headers, key, Body(bytes(item.params)), "batches", id)
+        call_of(kit, request.scope, headers, key, Body(bytes(item.params), settings), "batches", id)
         for item in items
     ]
     groups, mapping = await batches.prepare(kit, calls)
