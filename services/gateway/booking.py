@@ -88,7 +88,7 @@ def finish(kit: Kit, call: Call, reply: Reply, *, broken: str = "") -> None:
     """Book an answer that was relayed, to its end or not. `broken` names what cut it."""
     attempt = reply.attempt
     meter = attempt.meter
-    if call.cache == "hit":
+    if call.from_cache:
         book_hit(kit, call, attempt)
         return
     if meter.ended and not broken:
@@ -113,7 +113,7 @@ def book_hit(kit: Kit, call: Call, attempt: Attempt) -> None:
         model=candidate.model,
         provider=candidate.provider,
         deployment=candidate.deployment,
-        reason="an identical request was answered before",
+        reason=_why_kept(call),
         list_cost=attempt.saved,
         baseline_model=candidate.model,
         baseline_cost=attempt.saved,
@@ -123,6 +123,12 @@ def book_hit(kit: Kit, call: Call, attempt: Attempt) -> None:
     )
     kit.outbox.put(USED, row, row.id)
     report(call, row)
+
+
+def _why_kept(call: Call) -> str:
+    if call.cache == "semantic":
+        return f"a similar question was answered before (similarity {call.similarity:.3f})"
+    return "an identical request was answered before"
 
 
 def cost_of(kit: Kit, call: Call, candidate: Candidate, tokens: Tokens) -> int:

@@ -25,10 +25,19 @@ class Timings(Struct, kw_only=True):
     first_token: float = 0.0
 
 
+class Asked(Struct, frozen=True, kw_only=True):
+    """A question whose answer is kept: masked, with its vector and its answer's name."""
+
+    text: str
+    vector: bytes
+    answer: str
+
+
 class Call(Struct, kw_only=True):
     """A request after its key and its body were read. `fields` is the body that may leave:
     masked, once masking has run; `mapping` restores it. `unscanned`: pii was away, and the
-    settings let texts pass. `recorded`: what is said is kept, masked, for the audit."""
+    settings let texts pass. `asked` may be found again by a similar question, `similarity` is that
+    of the nearest one. `recorded`: what is said is kept, masked, for the audit."""
 
     id: str
     door: str
@@ -52,6 +61,8 @@ class Call(Struct, kw_only=True):
     cache_name: str = ""
     cache_writes: bool = False
     cache_claimed: bool = False
+    asked: Asked | None = None
+    similarity: float = 0.0
     unscanned: bool = False
     recorded: bool = False
     stopped: str = ""
@@ -61,6 +72,10 @@ class Call(Struct, kw_only=True):
     @property
     def stream(self) -> bool:
         return self.body.stream
+
+    @property
+    def from_cache(self) -> bool:
+        return self.cache in ("hit", "semantic")
 
     @property
     def kept(self) -> bool:

@@ -92,6 +92,8 @@ def own_headers(call: Call, client_id: str = "") -> Headers:
         pairs.append((b"x-modelmuxer-pii", found))
     if call.cache:
         pairs.append((b"x-modelmuxer-cache", call.cache))
+    if call.similarity:
+        pairs.append((b"x-modelmuxer-cache-similarity", f"{call.similarity:.3f}"))
     return [(name, header_text(value)) for name, value in pairs] + _budget_headers(call)
 
 

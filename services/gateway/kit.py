@@ -17,6 +17,7 @@ from services.gateway.auth import Keys
 from services.gateway.call import Call
 from services.gateway.dashboard.session import Sessions
 from services.gateway.deployments import Deployments
+from services.gateway.embedder import Embedder
 from services.gateway.masking import SpanCache
 from services.gateway.spent import Spent
 from services.gateway.upstream import Upstreams
@@ -42,6 +43,7 @@ class Kit(Struct, kw_only=True):
     vault: Vault
     first_tokens: "FirstTokens"
     sessions: Sessions
+    embedder: Embedder | None = None
     spent: Spent = field(default_factory=Spent)
     open_calls: dict[str, tuple[Call, Callable[[], object]]] = field(default_factory=dict)
     background: set[asyncio.Future[None]] = field(default_factory=set)

@@ -25,6 +25,7 @@ from services.gateway.auth import Keys, bootstrap_keys
 from services.gateway.call import Call
 from services.gateway.dashboard.session import Sessions
 from services.gateway.deployments import Deployments
+from services.gateway.embedder import open_embedder
 from services.gateway.kit import FirstTokens, Kit, Origins
 from services.gateway.masking import SpanCache
 from services.gateway.protocol import bounded
@@ -69,6 +70,7 @@ async def open_kit(stack: AsyncExitStack, bus: Bus, loaded: Loaded) -> Kit:
     )
     secret = secret_of(settings)
     vault = await stack.enter_async_context(open_vault(settings.redis_url, secret))
+    embedder = await stack.enter_async_context(open_embedder(settings))
     kit = Kit(
         bus=bus,
         loaded=loaded,
@@ -84,6 +86,7 @@ async def open_kit(stack: AsyncExitStack, bus: Bus, loaded: Loaded) -> Kit:
         vault=vault,
         first_tokens=FirstTokens(),
         sessions=Sessions(secret),
+        embedder=embedder,
         origins=Origins(),
     )
     stack.push_async_callback(_settled, kit)

@@ -34,20 +34,27 @@ class Vault:
 
     async def put(self, name: str, value: Any, seconds: float) -> None:
         """Keep a value of plain data or a Struct, sealed to its name."""
-        nonce = os.urandom(NONCE)
-        sealed = nonce + self._sealer.encrypt(nonce, msgspec.msgpack.encode(value), name.encode())
+        sealed = self._sealed(name, value)
         await self._ask(self._store.set(PREFIX + name, sealed, px=int(seconds * 1000)))
 
     async def get(self, name: str, kind: type[T]) -> T | None:
         """The value, or None if there is none (or it was sealed with another secret)."""
         sealed = await self._ask(self._store.get(PREFIX + name))
-        if not isinstance(sealed, bytes):
-            return None
-        try:
-            plain = self._sealer.decrypt(sealed[:NONCE], sealed[NONCE:], name.encode())
-            return msgspec.msgpack.decode(plain, type=kind)
-        except (InvalidTag, msgspec.MsgspecError):
-            return None
+        return self._opened(name, sealed, kind) if isinstance(sealed, bytes) else None
+
+    async def push(self, name: str, value: Any, limit: int, seconds: float) -> None:
+        """Put a value before the others of that name, of which at most `limit` stay."""
+        pipe = self._store.pipeline()
+        pipe.lpush(PREFIX + name, self._sealed(name, value))
+        pipe.ltrim(PREFIX + name, 0, limit - 1)
+        pipe.pexpire(PREFIX + name, int(seconds * 1000))
+        await self._ask(pipe.execute())
+
+    async def listed(self, name: str, kind: type[T]) -> list[T]:
+        """What was pushed, the newest first."""
+        sealed = await self._ask(self._store.lrange(PREFIX + name, 0, -1))
+        opened = (self._opened(name, each, kind) for each in sealed)
+        return [each for each in opened if each is not None]
 
     async def drop(self, name: str) -> None:
         await self._ask(self._store.delete(PREFIX + name))
@@ -59,6 +66,17 @@ class Vault:
 
     async def unclaim(self, name: str) -> None:
         await self._ask(self._store.delete(f"{PREFIX}claim:{name}"))
+
+    def _sealed(self, name: str, value: Any) -> bytes:
+        nonce = os.urandom(NONCE)
+        return nonce + self._sealer.encrypt(nonce, msgspec.msgpack.encode(value), name.encode())
+
+    def _opened(self, name: str, sealed: bytes, kind: type[T]) -> T | None:
+        try:
+            plain = self._sealer.decrypt(sealed[:NONCE], sealed[NONCE:], name.encode())
+            return msgspec.msgpack.decode(plain, type=kind)
+        except (InvalidTag, msgspec.MsgspecError):
+            return None
 
     @property
     def _store(self) -> "Redis":

@@ -10,7 +10,7 @@ from libs.common.settings.load import ConfigError, load
 @pytest.mark.parametrize(
     "text, words",
     [
-        ('[keys.a]\nkey = "sk-mm-a"\ncache = "semantic"', "use one of off, read, read-write"),
+        ('[keys.a]\nkey = "sk-mm-a"\ncache = "yes"', "use one of off, read, read-write, semantic"),
         ('[gateway]\nhedge = "always"', "`gateway.hedge`: invalid enum value 'always'; use one of"),
         ('[routing]\nunpriced = "free"', "use one of dearest, refuse, allow"),
         ("[gateway]\nport = true", "`gateway.port`: expected `int`"),

@@ -106,6 +106,9 @@ async def test_an_unknown_mode_is_refused_by_name(mux: Stack) -> None:
     assert answer.status_code == 400 and "x-modelmuxer-cache" in answer.text
 
 
-async def test_similar_is_not_identical(mux: Stack) -> None:
-    answer = await post(mux, ask("x"), **{"x-modelmuxer-cache": "semantic"})
-    assert answer.status_code == 400 and "embedding model" in answer.text
+@pytest.mark.parametrize("key", ["plain", "admin"])
+async def test_similar_questions_need_a_model_on_this_machine(mux: Stack, key: str) -> None:
+    answer = await post(mux, ask("x"), key, **{"x-modelmuxer-cache": "semantic"})
+    assert answer.status_code == 400
+    assert "pip install 'modelmuxer[semantic]'" in answer.text
+    assert "gateway.cache.semantic.model" in answer.text

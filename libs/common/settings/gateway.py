@@ -21,6 +21,18 @@ class TimeoutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     report: float = 30.0
 
 
+class SemanticSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Answers to similar questions. `model` is the folder of an embedding model on this machine;
+    without one the mode is refused. `similarity` is the least for whole texts, `words` for what
+    was replaced in them; `candidates` earlier questions are compared."""
+
+    model: str = ""
+    similarity: float = 0.97
+    words: float = 0.9
+    candidates: int = 64
+    max_chars: int = 1000
+
+
 class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The response cache: seconds an answer is kept, the largest one kept (bytes), whether
     `temperature: 0` asks for it by itself, and how long identical requests wait for the first."""
@@ -29,6 +41,7 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_bytes: int = 262_144
     temperature_zero: bool = False
     claim: float = 60.0
+    semantic: SemanticSettings = SemanticSettings()
 
 
 class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

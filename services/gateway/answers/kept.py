@@ -1,22 +1,19 @@
-"""The response cache: the same masked request of the same tenant gets the same answer.
-
-Off unless a key, a header or a setting asks for it. What is stored is masked: it holds
-placeholders, never values. Refusals, errors and cut answers are never stored. A hit costs
-nothing and books what the answer cost when it was made.
-"""
+"""Look an answer up, and keep one that has ended well."""
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
+from libs.common.contracts.identity import CacheMode
 from libs.common.contracts.routing import Candidate
 from libs.common.errors import InvalidRequest, Unavailable
+from services.gateway.answers.names import name_of
+from services.gateway.answers.similar import names_of_similar, remember
 from services.gateway.assemble import events_of, message_of
 from services.gateway.booking import cost_of
 from services.gateway.call import Attempt, Call, Reply
@@ -24,10 +21,11 @@ from services.gateway.http import JSON
 from services.gateway.kit import Kit
 
 log = logging.getLogger(__name__)
-MODES = ("off", "read", "read-write")
-# What does not change an answer, or changes with every request.
-IGNORED = frozenset({"stream", "metadata", "service_tier"})
-BILLING = "x-anthropic-billing-header"
+MODES = get_args(CacheMode)
+NO_EMBEDDER = (
+    "semantic needs a local embedding model: pip install 'modelmuxer[semantic]', set "
+    "gateway.cache.semantic.model (docs/configuration.md#similar-questions), or use read-write"
+)
 STOPS = frozenset({"end_turn", "tool_use", "stop_sequence"})
 POLL_SECONDS = 0.05
 
@@ -46,43 +44,34 @@ def mode_of(kit: Kit, call: Call) -> str:
     """What the request, its key and the settings say. Raises InvalidRequest."""
     wanted = call.headers.get(b"x-modelmuxer-cache")
     if wanted and wanted not in MODES:
-        why = "no local embedding model ships, so only identical requests match; "
-        said = why if wanted == "semantic" else ""
-        raise InvalidRequest(f"x-modelmuxer-cache: {said}use one of {', '.join(MODES)}")
+        raise InvalidRequest(f"x-modelmuxer-cache: use one of {', '.join(MODES)}")
+    mode = wanted or call.key.cache
+    if mode == "semantic" and kit.embedder is None:
+        raise InvalidRequest(
+            f"{'x-modelmuxer-cache' if wanted else 'cache of this key'}: {NO_EMBEDDER}"
+        )
     if call.features.thread or call.features.opaque:
         return "off"
-    mode = wanted or call.key.cache
     if mode == "off" and not wanted and kit.settings.gateway.cache.temperature_zero:
         mode = "read-write" if _is_zero(call.fields.get("temperature")) else "off"
     return mode
 
 
-def name_of(call: Call) -> str:
-    """The cache key: tenant, routing and the masked body, in one order of its fields."""
-    digest = hashlib.blake2b(digest_size=20)
-    digest.update(f"{call.principal.org}\0{call.routing}\0{call.door}\0".encode())
-    for name in sorted(call.fields):
-        if name not in IGNORED:
-            digest.update(name.encode() + b"\0" + _normalised(name, call.fields[name]) + b"\0")
-    return f"answer:{digest.hexdigest()}"
-
-
 async def look_up(kit: Kit, call: Call, mode: str) -> Reply | None:
     """A kept answer, waiting for one that an identical request is getting right now."""
     call.cache, call.cache_name = "miss", name_of(call)
-    call.cache_writes = mode == "read-write"
+    call.cache_writes = mode != "read" and not call.unscanned
     settings = kit.settings.gateway
     deadline = time.monotonic() + settings.timeouts.first_token
     try:
         while True:
             if kept := await kit.vault.get(call.cache_name, Kept):
-                call.cache, call.cache_writes = "hit", False
-                return _reply(call, kept)
+                return _hit(call, kept, "hit")
             if not call.cache_writes:
                 return None
             if await kit.vault.claim(call.cache_name, settings.cache.claim):
                 call.cache_claimed = True
-                return None
+                return await _similar(kit, call) if mode == "semantic" else None
             if time.monotonic() > deadline:
                 return None
             await asyncio.sleep(POLL_SECONDS)
@@ -90,6 +79,21 @@ async def look_up(kit: Kit, call: Call, mode: str) -> Reply | None:
         log.warning("the response cache is away: %s", error.detail)
         call.cache = "unavailable"
         return None
+
+
+async def _similar(kit: Kit, call: Call) -> Reply | None:
+    if kit.embedder is None:
+        return None
+    async for name in names_of_similar(kit, kit.embedder, call):
+        if kept := await kit.vault.get(name, Kept):
+            await let_go(kit, call)
+            return _hit(call, kept, "semantic")
+    return None
+
+
+def _hit(call: Call, kept: Kept, how: str) -> Reply:
+    call.cache, call.cache_writes = how, False
+    return _reply(call, kept)
 
 
 def keep(kit: Kit, call: Call, reply: Reply, whole: bytes) -> None:
@@ -123,6 +127,7 @@ async def _keep(kit: Kit, call: Call, reply: Reply, whole: bytes) -> None:
                 at=time.time(),
             )
             await kit.vault.put(call.cache_name, kept, settings.ttl)
+            await remember(kit, call, message)
         await let_go(kit, call)
     except Unavailable as error:
         log.warning("an answer was not cached: %s", error.detail)
@@ -161,14 +166,6 @@ async def _replayed(attempt: Attempt, message: dict[str, Any]) -> AsyncIterator[
         if event:
             attempt.meter.feed(event + b"\n\n")
             yield event + b"\n\n"
-
-
-def _normalised(name: str, raw: msgspec.Raw) -> bytes:
-    """Without white space; the billing line of Claude Code changes with every prompt."""
-    value = msgspec.json.decode(raw)
-    if name == "system" and isinstance(value, list):
-        value = [b for b in value if not str(b.get("text", "")).startswith(BILLING)]
-    return msgspec.json.encode(value, order="sorted")
 
 
 def _is_zero(raw: msgspec.Raw | None) -> bool:
