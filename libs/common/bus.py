@@ -31,11 +31,22 @@ CODE, DETAIL = "Nats-Service-Error-Code", "Nats-Service-Error"
 LOST = (NatsError, OSError, TimeoutError)
 
 
+class Hooks(list[Callable[[], None]]):
+    """What is called when the connection is there again."""
+
+    async def call(self) -> None:
+        for hook in self:
+            hook()
+
+
 class Bus:
     """One connection of one service. `client` is for `journal.py` and `buckets.py` only."""
 
-    def __init__(self, client: Client, name: str, in_flight: int = 256) -> None:
+    def __init__(
+        self, client: Client, name: str, in_flight: int = 256, rejoined: "Hooks | None" = None
+    ) -> None:
         self.client = client
+        self._rejoined = Hooks() if rejoined is None else rejoined
         self.name = name
         self.replies = Replies(client)
         self._gate = asyncio.Semaphore(in_flight)
@@ -51,17 +62,24 @@ class Bus:
 
         Raises Unavailable if no server answers within `connect_timeout` seconds.
         """
+        rejoined = Hooks()
+        options = settings.options(name, _note) | {"reconnected_cb": rejoined.call}
         try:
             client = await asyncio.wait_for(
-                nats.connect(name=name, **settings.options(name, _note)), settings.connect_timeout
+                nats.connect(name=name, **options), settings.connect_timeout
             )
         except LOST as error:
             raise Unavailable(f"no nats-server at {settings.url} ({_words(error)})") from error
-        return cls(client, name, in_flight)
+        return cls(client, name, in_flight, rejoined)
 
     @property
     def connected(self) -> bool:
         return self.client.is_connected
+
+    def on_rejoin(self, hook: Callable[[], None]) -> None:
+        """Have it called whenever a lost connection is there again. What was asked of the
+        server on the old one is forgotten there."""
+        self._rejoined.append(hook)
 
     @property
     def in_flight(self) -> int:

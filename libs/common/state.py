@@ -24,6 +24,8 @@ from libs.common.tasks import end
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 WAIT = 5.0
+PAUSE = 0.2
+BATCH = 256
 # The server forgets a reader that has gone after so many seconds.
 FORGET = 60.0
 
@@ -52,26 +54,36 @@ class StateReader(Generic[T]):
     ) -> None:
         self._bus, self._take = bus, take
         self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
-        self._last = 0
+        self._last, self._stopped = 0, False
         self._current = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def current(self) -> bool:
-        """Everything written before the start was read."""
-        return self._current.is_set()
+        """Everything that was written when the connection was made has been read."""
+        return self._current.is_set() and self._bus.connected
 
     async def start(self, timeout: float = WAIT) -> None:
         """Read what there is. Raises Unavailable if that takes longer than `timeout`."""
-        self._task = asyncio.create_task(self._run(), name="follow state")
+        self._restart()
+        self._bus.on_rejoin(self._restart)
         try:
             await asyncio.wait_for(self._current.wait(), timeout)
         except TimeoutError:
             raise Unavailable("the state could not be read from the journal") from None
 
     async def stop(self) -> None:
+        self._stopped = True
         if self._task:
             await end(self._task)
+
+    def _restart(self) -> None:
+        """Follow anew: a server that was away knows nothing of the pull that waits there."""
+        self._current.clear()
+        if self._task:
+            self._task.cancel()
+        if not self._stopped:
+            self._task = asyncio.create_task(self._run(), name="follow state")
 
     async def _run(self) -> None:
         while True:
@@ -79,7 +91,7 @@ class StateReader(Generic[T]):
                 await self._follow()
             except (*LOST, APIError) as error:
                 log.warning("the state is not followed: %s", error or type(error).__name__)
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(PAUSE)
 
     async def _follow(self) -> None:
         """Read from behind the last entry taken until the connection breaks."""
@@ -92,28 +104,30 @@ class StateReader(Generic[T]):
         js = self._bus.client.jetstream()
         reader = await js.pull_subscribe(STATE_SUBJECTS, stream=STATE_STREAM, config=config)
         try:
-            if (await reader.consumer_info()).num_pending == 0:
-                self._current.set()
+            left = (await reader.consumer_info()).num_pending or 0
             while True:
-                for message in await _next(reader):
-                    await self._taken(message)
+                if not left:
+                    self._current.set()
+                # A fetch of several lingers for the rest: at the end of the stream, one at a time.
+                for message in await _next(reader, min(left, BATCH) or 1):
+                    left = await self._taken(message)
         finally:
             with contextlib.suppress(*LOST, APIError):
                 await reader.unsubscribe()
 
-    async def _taken(self, message: Msg) -> None:
+    async def _taken(self, message: Msg) -> int:
+        """Hand it over; returns how many follow."""
         place = message.metadata.sequence.stream
         try:
             await self._take(self._decoder.decode(message.data), place)
         except msgspec.MsgspecError as error:
             log.error("%s is not understood and was skipped: %s", message.subject, error)
         self._last = place
-        if message.metadata.num_pending == 0:
-            self._current.set()
+        return int(message.metadata.num_pending)
 
 
-async def _next(reader: JetStreamContext.PullSubscription) -> list[Msg]:
+async def _next(reader: JetStreamContext.PullSubscription, wanted: int) -> list[Msg]:
     try:
-        return await reader.fetch(256, timeout=WAIT)
+        return await reader.fetch(wanted, timeout=WAIT)
     except TimeoutError:
         return []

@@ -20,6 +20,7 @@ from libs.common.settings.ledger import LedgerSettings
 from services.ledger import names, refusals
 from services.ledger.forms import Answer, Asked, Bill, Booked, Held, Note, Wanted
 from services.ledger.limits import RATED, rates_of, shown_headers
+from services.ledger.recent import Recent
 from services.ledger.store import Store
 from services.ledger.windows import WINDOWS, starts, window_end
 
@@ -65,6 +66,7 @@ class Book:
 
     def __init__(self, store: Store, settings: LedgerSettings, clock: Clock = time.time) -> None:
         self._store, self._settings, self.now = store, settings, clock
+        self.recent = Recent()
 
     async def reserve(self, ask: Reserve) -> Reservation:
         """Reserve the first offer that fits. Raises BudgetExceeded, LimitExceeded, Paused,
@@ -74,6 +76,8 @@ class Book:
         answer: Answer = await self._store.call(
             "reserve", _reserve_keys(ask.principal, asked), asked, Answer
         )
+        if answer.status == "reserved":
+            self.recent.add(asked, answer)
         return _reservation(ask, asked, answer)
 
     async def settle(self, row: Usage, *, replays: bool = False) -> Outcome:

@@ -132,7 +132,11 @@ class Call(Struct, frozen=True, kw_only=True):
     """A reservation as the store keeps it, or what is left of it once it is booked."""
 
     state: str
+    offer: int = 0
     reserved: int = 0
+    max_tokens: int = 0
+    bucket: int = 0
+    tokens: int = 0
     model: str = ""
     deployment: str = ""
     input_cost: int = 0

@@ -17,6 +17,8 @@ from libs.common.contracts.identity import Principal
 from libs.common.contracts.spending import Scope, Window
 
 BOOK = "ledger:book"
+# The run of Redis that has all the journal has, and when that was last seen.
+RUN = "ledger:run"
 ORGS = "ledger:orgs"
 KEYS_BY_HASH, KEYS_BY_ID = "ledger:{keys}:by_hash", "ledger:{keys}:by_id"
 # Longer ids of runs are kept as their hash: the client chooses them.

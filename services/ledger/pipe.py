@@ -6,8 +6,10 @@ whose errors this raises too.
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import hiredis
@@ -17,6 +19,7 @@ from redis.exceptions import (
     ConnectionError,
     NoScriptError,
     ReadOnlyError,
+    RedisError,
     ResponseError,
     TimeoutError,
 )
@@ -29,28 +32,43 @@ KINDS: dict[str, type[Exception]] = {
     "READONLY": ReadOnlyError,
     "MASTERDOWN": ConnectionError,
 }
+# How long to wait before a lost connection is tried again, when nobody asks for it.
+PAUSE = 0.05
 Reply = Any
+Send = Callable[..., Awaitable[Reply]]
 
 
 class Pipe:
-    """Connects when first asked, and again after a loss. No command waits longer than
-    `timeout` seconds; a connection that lets one wait is given up with all that wait on it."""
+    """Connects when first asked, and at once again after a loss. No command waits longer than
+    `timeout` seconds; a connection that lets one wait is given up with all that wait on it.
 
-    def __init__(self, url: str, timeout: float) -> None:
+    `welcome` may speak on a new connection before anyone else does."""
+
+    def __init__(
+        self,
+        url: str,
+        timeout: float,
+        welcome: Callable[[Send], Awaitable[None]] | None = None,
+    ) -> None:
         self._target, self._timeout = parse_url(url), timeout
+        self._welcome = welcome
         self._wire: _Wire | None = None
+        self._again: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[_Wire] | None = None
+        self._closed = False
 
     async def execute(self, *command: str | bytes | int | float) -> Reply:
         """Raises the errors of redis-py."""
         wire = self._wire
         if wire is None or wire.lost:
             wire = await self._connected()
-        return await wire.send(command)
+        return await wire.send(*command)
 
     async def close(self) -> None:
-        if self._connecting:
-            await end(self._connecting)
+        self._closed = True
+        for task in (self._again, self._connecting):
+            if task:
+                await end(task)
         if self._wire:
             self._wire.give_up(ConnectionError("the connection was closed"))
 
@@ -62,7 +80,7 @@ class Pipe:
 
     async def _connect(self) -> "_Wire":
         loop = asyncio.get_running_loop()
-        wire = _Wire(self._timeout)
+        wire = _Wire(self._timeout, self._lost)
         try:
             async with asyncio.timeout(self._timeout):
                 if path := self._target.get("path"):
@@ -75,12 +93,28 @@ class Pipe:
                         ssl=self._tls(),
                     )
                 for command in self._greeting():
-                    await wire.send(command)
+                    await wire.send(*command)
+            if self._welcome:
+                await self._welcome(wire.send)
         except OSError as error:  # asyncio's TimeoutError is one
             wire.give_up(ConnectionError("redis does not answer"))
             raise ConnectionError(f"redis does not answer: {error or 'timeout'}") from error
+        except RedisError:
+            wire.give_up(ConnectionError("redis is not ready"))
+            raise
         self._wire = wire
         return wire
+
+    def _lost(self, wire: "_Wire") -> None:
+        if wire is self._wire and not self._closed:
+            self._again = asyncio.create_task(self._reconnect(), name="reconnect to redis")
+
+    async def _reconnect(self) -> None:
+        while self._wire is None or self._wire.lost:
+            with contextlib.suppress(RedisError):
+                await self._connected()
+                return
+            await asyncio.sleep(PAUSE)
 
     def _tls(self) -> ssl.SSLContext | None:
         kind = self._target.get("connection_class")
@@ -101,8 +135,8 @@ class Pipe:
 class _Wire(asyncio.Protocol):
     """A connection: what is to be written, and who waits for the next answers."""
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
+    def __init__(self, timeout: float, on_loss: Callable[["_Wire"], None]) -> None:
+        self._timeout, self._on_loss = timeout, on_loss
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=_error)
         self._transport: asyncio.Transport | None = None
@@ -111,7 +145,7 @@ class _Wire(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self.lost = False
 
-    def send(self, command: tuple[Any, ...]) -> "asyncio.Future[Reply]":
+    def send(self, *command: Any) -> "asyncio.Future[Reply]":
         future: asyncio.Future[Reply] = self._loop.create_future()
         if self.lost:
             future.set_exception(ConnectionError("the connection to redis was lost"))
@@ -126,7 +160,9 @@ class _Wire(asyncio.Protocol):
 
     def give_up(self, error: Exception) -> None:
         """Nobody waits any longer for this connection."""
-        self.lost = True
+        if not self.lost:
+            self.lost = True
+            self._on_loss(self)
         if self._watch:
             self._watch.cancel()
         if self._transport:

@@ -19,8 +19,9 @@ from libs.common.tasks import end
 from services.ledger import names
 from services.ledger.book import REBUILDING, Book, Outcome, Unbooked
 from services.ledger.months import Sums, add_row, close_month, restore_months
+from services.ledger.recent import Held, open_calls, put_back
 from services.ledger.register import Register
-from services.ledger.store import AWAY, Store
+from services.ledger.store import AWAY, Scripts, Store
 from services.ledger.windows import HOUR, LETTERS
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ LOCK = "ledger:rebuilding"
 LOCK_SECONDS = 30
 # With `appendfsync everysec` a crash loses a second or two; a slow disk may lose more.
 CRASH_SECONDS = 300.0
+# Within this every replica notices that Redis is back.
+GRACE = 0.5
 
 
 class Rebuilt(Struct, frozen=True, kw_only=True):
@@ -43,7 +46,7 @@ class Keeper:
         self._bus, self._store, self._register, self._book = bus, store, register, book
         self._now, self._looked = book.now, 0.0
         self._task: asyncio.Task[None] | None = None
-        self._run = ""
+        store.on_restart = self._restarted
 
     async def ensure(self, org: str) -> None:
         """Open a new tenant's book. Raises Unbooked while the whole book is being rebuilt."""
@@ -66,11 +69,11 @@ class Keeper:
     async def open(self) -> None:
         """Bring the store up to date at the start of a replica; a store that is away waits."""
         try:
-            self._run = await self._run_id()
             if await self._store.redis.exists(names.BOOK):
                 await self._register.restore()
             else:
                 await self.rebuild()
+            await self._catch_up()
         except AWAY as error:
             log.error("the budget store is away: %s", error or type(error).__name__)
 
@@ -87,10 +90,12 @@ class Keeper:
             await self._store.redis.delete(LOCK)
 
     async def _rebuild(self) -> Rebuilt:
-        await self._wipe()
+        held = await self._wipe()
         await self._register.restore()
         done, orgs = await self._replay_all()
         await self._restore_told()
+        for each in held:
+            await put_back(self._store, each)
         for org in orgs | self._register.orgs():
             await self._store.redis.sadd(names.ORGS, org)
             await self._store.redis.set(names.tenant(org, "book"), 1)
@@ -100,37 +105,47 @@ class Keeper:
         return done
 
     async def watch(self) -> None:
-        """Notice that Redis was started again: after a crash it may lack its last moments,
-        which the journal has. Close the month that has passed. Called every few seconds."""
-        run = await self._run_id()
-        if self._run and run != self._run and await self._store.redis.exists(names.BOOK):
-            await self._register.restore()
+        """Book what a crash of Redis has taken, and close the month that has passed. Called
+        every few seconds."""
+        if await self._store.redis.exists(names.BOOK):
             await self._catch_up()
-        self._run = run
         if self._now() - self._looked > HOUR:
             await close_month(self._register, self._store, self._now())
             self._looked = self._now()
 
-    async def _run_id(self) -> str:
-        """Another one after every start of Redis."""
-        return str((await self._store.redis.info("server"))["run_id"])
+    async def _restarted(self, scripts: Scripts) -> None:
+        """Put back what Redis may have lost, and wait until every replica has done so: nobody
+        reserves before. The rows it has lost follow from the journal, see `watch`."""
+        lost = await self._book.recent.repeat(scripts)
+        await self._register.restore(scripts)
+        log.warning("redis was started again; %d reservations were put back", lost)
+        await asyncio.sleep(GRACE)
 
     async def _catch_up(self) -> None:
-        rows = 0
-        async for batch in replay(self._bus, USED, time.time() - CRASH_SECONDS):
-            for row in batch:
-                rows += (await self.settle(row)).news
-        log.warning("redis was restarted; %d rows were missing and are booked", rows)
+        """Book the last rows of the journal anew if this Redis is not the one that had them."""
+        redis, rows, running = self._store.redis, 0, await self._store.run_name()
+        mark = await redis.get(names.RUN)
+        known, _, at = mark.decode().partition(" ") if isinstance(mark, bytes) else ("", "", "")
+        if known not in ("", running):
+            async for batch in replay(self._bus, USED, float(at) - CRASH_SECONDS):
+                for row in batch:
+                    rows += (await self.settle(row)).news
+            log.warning("redis was started again; %d rows were missing and are booked", rows)
+        await redis.set(names.RUN, f"{running} {time.time():.0f}")
 
-    async def _wipe(self) -> None:
-        """Forget everything. The marks go first: nothing is reserved or booked meanwhile."""
-        redis = self._store.redis
+    async def _wipe(self) -> list[Held]:
+        """Forget everything but the open reservations, which no journal has. The marks go
+        first: nothing is reserved or booked meanwhile."""
+        redis, held = self._store.redis, []
+        orgs = {str(org, "utf-8") for org in await redis.smembers(names.ORGS)}  # type: ignore[arg-type]
         await redis.delete(names.BOOK)
-        for org in await redis.smembers(names.ORGS):
-            await redis.delete(names.tenant(str(org, "utf-8"), "book"))  # type: ignore[arg-type]
+        for org in orgs | self._register.orgs():
+            await redis.delete(names.tenant(org, "book"))
+            held += [each async for each in open_calls(self._store, org)]
         async for key in redis.scan_iter(match="ledger:*", count=1000):
             if key != LOCK.encode():
                 await redis.delete(key)
+        return held
 
     async def close(self) -> None:
         if self._task:

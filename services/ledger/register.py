@@ -16,7 +16,7 @@ from libs.common.contracts.identity import Key, Principal
 from libs.common.contracts.spending import Budget, LimitEntry, Paused_
 from libs.common.state import StateReader, write_state
 from services.ledger import names
-from services.ledger.store import AWAY, Store
+from services.ledger.store import AWAY, Scripts, Store
 from services.ledger.windows import LETTERS
 
 
@@ -61,6 +61,7 @@ class Register:
 
     def __init__(self, bus: Bus, store: Store) -> None:
         self._bus, self._store = bus, store
+        self._reader: StateReader[Word] = StateReader(bus, Word, self.take)
         self._words: dict[str, tuple[int, Word]] = {}
         self._by_scope: dict[tuple[str, str, str], dict[str, Budget]] = {}
         # Keys are many and seldom needed here: kept packed, the garbage collector never walks
@@ -68,6 +69,12 @@ class Register:
         self._keys: dict[str, bytes] = {}
         self._ids_by_hash: dict[str, str] = {}
         self._ids_by_name: dict[str, str] = {}
+
+    async def follow(self) -> None:
+        await self._reader.start()
+
+    async def stop(self) -> None:
+        await self._reader.stop()
 
     async def write(self, word: Word) -> None:
         """Journal it, then apply it. Raises Unavailable if it could not be journaled; a store
@@ -84,13 +91,18 @@ class Register:
             except AWAY:
                 return  # `restore` brings it when the store is back
 
-    async def restore(self) -> None:
+    @property
+    def current(self) -> bool:
+        """Whether it knows all that was defined before the bus was last found."""
+        return self._reader.current
+
+    async def restore(self, scripts: Scripts | None = None) -> None:
         """Write every definition to the store; what is newer there stays."""
         for place, word in list(self._words.values()):
-            await self._apply(word, place)
+            await self._apply(word, place, scripts)
         for packed in list(self._keys.values()):
             place, key = _unpacked(packed)
-            await self._apply(key, place)
+            await self._apply(key, place, scripts)
 
     def words(self, kind: type[W]) -> list[W]:
         return [word for _, word in self._words.values() if isinstance(word, kind)]
@@ -177,11 +189,11 @@ class Register:
             self._ids_by_name[f"{key.org}\0{key.name}"] = key.id
         return True
 
-    async def _apply(self, word: Word, place: int) -> None:
+    async def _apply(self, word: Word, place: int, scripts: Scripts | None = None) -> None:
         if isinstance(word, MonthWord):
             return  # only a rebuild needs it
         keys, args = stored(word, place)
-        await self._store.run("define", keys, args)
+        await (scripts or self._store).run("define", keys, args)
 
 
 def _unpacked(packed: bytes) -> tuple[int, KeyWord]:
@@ -255,9 +267,8 @@ def short_form(budget: Budget) -> str:
 async def open_register(bus: Bus, store: Store) -> AsyncIterator[Register]:
     """A register that knows everything written so far and follows what comes."""
     register = Register(bus, store)
-    reader: StateReader[Word] = StateReader(bus, Word, register.take)
     try:
-        await reader.start()
+        await register.follow()
         yield register
     finally:
-        await reader.stop()
+        await register.stop()

@@ -12,6 +12,7 @@ from services.ledger.register import Register
 from services.ledger.store import AWAY
 
 log = logging.getLogger(__name__)
+RETRY = {"retry_after": 2}
 
 
 class Reserver:
@@ -43,6 +44,9 @@ class Reserver:
         """Closed where a budget must hold; open where all that is lost is advice."""
         if pause := self._register.pause_of(ask.principal):
             raise Paused(paused_words(pause.scope, pause.reason), {"scope": pause.scope})
+        if not self._register.current:
+            LEDGER_DEGRADED.labels("closed").inc()
+            raise Unavailable("The budgets are being read; try again in a moment.", RETRY)
         firm = [b for b in self._register.budgets_of(ask.principal) if b.mode != "advise"]
         LEDGER_DEGRADED.labels("closed" if firm else "open").inc()
         log.error(
@@ -54,7 +58,7 @@ class Reserver:
             raise Unavailable(
                 f"The budget store is away and the {firm[0].window} budget of {firm[0].scope} "
                 f"{firm[0].scope_id} must hold; try again in a moment.",
-                {"retry_after": 2},
+                RETRY,
             )
         return Reservation(
             id=f"{ask.request_id}.{ask.attempt}",

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from redis.exceptions import (
 )
 
 from libs.common.errors import Unavailable
-from services.ledger.pipe import Pipe
+from services.ledger.pipe import Pipe, Send
 
 # What redis-py raises when the store is gone, starting, or no longer the primary.
 AWAY = (ConnectionError, TimeoutError, BusyLoadingError, ClusterDownError, ReadOnlyError, OSError)
@@ -30,13 +31,11 @@ FOLDER = Path(__file__).parent / "lua"
 PARALLEL = 16
 
 
-class Store:
-    """The scripts over one pipelined connection, and redis-py for all else. Both raise the
-    errors of AWAY when Redis is."""
+class Scripts:
+    """The transactions, over a way to send commands."""
 
-    def __init__(self, redis: "Redis", pipe: Pipe) -> None:
-        self.redis, self._pipe = redis, pipe
-        self._scripts = {path.stem: Script(path.read_text()) for path in FOLDER.glob("*.lua")}
+    def __init__(self, send: Send, scripts: dict[str, "Script"]) -> None:
+        self._send, self._scripts = send, scripts
 
     async def call(self, script: str, keys: Sequence[str], request: Any, reply: type[Any]) -> Any:
         """Run a script that takes and gives one packed value."""
@@ -55,10 +54,44 @@ class Store:
 
     async def _evaluated(self, lua: "Script", command: tuple[Any, ...]) -> Any:
         try:
-            return await self._pipe.execute(*command)
+            return await self._send(*command)
         except NoScriptError:
-            await self._pipe.execute("SCRIPT", "LOAD", lua.text)
-            return await self._pipe.execute(*command)
+            await self._send("SCRIPT", "LOAD", lua.text)
+            return await self._send(*command)
+
+
+class Store(Scripts):
+    """The scripts over one pipelined connection, and redis-py for all else. Both raise the
+    errors of AWAY when Redis is.
+
+    A Redis that was started again, or another that took its place, may lack the last moments:
+    `on_restart` mends that on the new connection before anything else is asked of it.
+    """
+
+    def __init__(self, redis: "Redis", url: str, timeout: float) -> None:
+        self.redis, self._pipe = redis, Pipe(url, timeout, self._welcome)
+        scripts = {path.stem: Script(path.read_text()) for path in FOLDER.glob("*.lua")}
+        super().__init__(self._pipe.execute, scripts)
+        self.on_restart: Callable[[Scripts], Awaitable[None]] | None = None
+        self._known = ""
+
+    async def close(self) -> None:
+        await self._pipe.close()
+
+    async def run_name(self) -> str:
+        """The run of Redis that is spoken to: another one after every start, and node."""
+        return run_of(await self._pipe.execute("INFO", "server"))
+
+    async def _welcome(self, send: Send) -> None:
+        run = run_of(await send("INFO", "server"))
+        if self._known not in ("", run) and self.on_restart:
+            await self.on_restart(Scripts(send, self._scripts))
+        self._known = run
+
+
+def run_of(info: bytes) -> str:
+    found = re.search(rb"run_id:(\w+)", info)
+    return found[1].decode() if found else ""
 
 
 class Script:
@@ -78,11 +111,12 @@ async def open_store(url: str, timeout: float) -> AsyncIterator[Store]:
         socket_connect_timeout=timeout,
         retry=Retry(ConstantBackoff(0.02), 1),
     )
-    redis, pipe = Redis(connection_pool=pool), Pipe(url, timeout)
+    redis = Redis(connection_pool=pool)
+    store = Store(redis, url, timeout)
     try:
-        yield Store(redis, pipe)
+        yield store
     finally:
-        await pipe.close()
+        await store.close()
         await redis.aclose()
         await pool.aclose()
 

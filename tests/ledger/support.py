@@ -78,13 +78,15 @@ class Client:
         state = (await self.states(by))[0]
         return state.spent, state.reserved
 
-    async def settled(self, spent: int, reserved: int = 0, by: Principal = MEMBER) -> None:
+    async def settled(
+        self, spent: int, reserved: int = 0, by: Principal = MEMBER, seconds: float = 5.0
+    ) -> None:
         async def is_so() -> bool:
             with contextlib.suppress(Unavailable):
                 return await self.spent(by) == (spent, reserved)
             return False
 
-        await until(is_so)
+        await until(is_so, seconds)
 
 
 def member(number: int, **more: Any) -> Principal:

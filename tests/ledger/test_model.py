@@ -23,7 +23,6 @@ from libs.common.errors import BudgetExceeded
 from libs.common.settings.ledger import LedgerSettings
 from services.ledger import names
 from services.ledger.book import Book
-from services.ledger.pipe import Pipe
 from services.ledger.register import BudgetWord, stored
 from services.ledger.store import Store
 from services.ledger.windows import LETTERS, window_start
@@ -99,8 +98,7 @@ class Machine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.redis = Redis.from_url(self.url)
         self.now = 1_800_000_000.0
-        self.pipe = Pipe(self.url, 5)
-        self.store = Store(self.redis, self.pipe)
+        self.store = Store(self.redis, self.url, 5)
         self.book = Book(self.store, LedgerSettings(), lambda: self.now)
         self.model, self.number, self.settled = Model(), 0, list[Usage]()
         self.run(self.redis.flushall())
@@ -108,7 +106,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "runner"):
-            self.run(self.pipe.close())
+            self.run(self.store.close())
             self.run(self.redis.aclose())
             self.runner.close()
 

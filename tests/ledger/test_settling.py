@@ -269,7 +269,7 @@ async def test_rows_that_arrive_during_a_rebuild_are_booked_once(
             client.use(f"r{number}", 1 + number, reservation="")
             if number in (200, 400):
                 await asyncio.to_thread(rebuild_by_hand, environ[0])
-        await client.settled(600 * 601 // 2)
+        await client.settled(600 * 601 // 2, seconds=30.0)
 
 
 def rebuild_by_hand(loaded: Loaded) -> None:
