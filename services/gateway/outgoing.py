@@ -45,7 +45,7 @@ def _passed_through(kit: Kit, call: Call, attempt: Attempt, path: str) -> Outgoi
     asked, served = call.features.model, attempt.candidate.model
     path += f"?{call.query}" if call.query and "?" not in path else ""
     given = list(call.features.betas)
-    written_for = asked if call.door == "messages" else ""
+    written_for = _written_for(kit, call, served)
     fields, betas, changes = adapt_claude(
         call.fields, given, written_for, served, _origin(kit, call, served)
     )
@@ -56,6 +56,18 @@ def _passed_through(kit: Kit, call: Call, attempt: Attempt, path: str) -> Outgoi
         _lower_thinking(fields, attempt.max_tokens)
     adapted = betas if betas != given else None
     return Outgoing(path, call.body.encoded(fields), adapted, changes)
+
+
+def _written_for(kit: Kit, call: Call, served: str) -> str:
+    """The Claude that the client had in mind: the served one, however its name was spelled
+    (`anthropic/…`, `…[1m]`); none behind a door that is not Anthropic's."""
+    asked = call.features.model
+    if call.door != "messages":
+        return ""
+    if asked == served or served not in asked:
+        return asked
+    resolved = kit.catalogue.resolve(asked)
+    return served if resolved and resolved.model == served else asked
 
 
 def _origin(kit: Kit, call: Call, served: str) -> Callable[[str], str] | None:
