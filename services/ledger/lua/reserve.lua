@@ -101,7 +101,8 @@ for i, rate in ipairs(q.rates) do
     if rpm > 0 and wait > 0 then return refused('rpm', rpm, seen, wait) end
     local spent, pause = pressure(tokens, tpm, need)
     if tpm > 0 and pause > 0 then return refused('tpm', tpm, spent, pause) end
-    counted[#counted + 1] = {key, need}
+    -- All of it, also above the limit: the correction when it is booked starts from there.
+    counted[#counted + 1] = {key, q.input_tokens}
     local view = {name = rate.name, rpm = rpm, tpm = tpm, requests = rpm - seen - 1,
       tokens = tpm - spent - need}
     if not shown or (rpm > 0 and view.requests < shown.requests) then shown = view end
