@@ -246,7 +246,8 @@ BODIES: dict[str, Json] = {
     ),
     "a body of twelve megabytes": request(
         user(
-            text(PROSE * 60_000), {**IMAGE, "source": {**IMAGE["source"], "data": "QUJD" * 10**6}}
+            text(PROSE * 70_000),
+            {**IMAGE, "source": {**IMAGE["source"], "data": "QUJD" * 14 * 10**5}},
         ),
     ),
 }
