@@ -8,7 +8,15 @@ import msgspec
 from libs.common.contracts.identity import Routing
 from libs.common.contracts.routing import ROUTE, Candidate, Plan, Route
 from libs.common.contracts.spending import RESERVE, Offer, Reservation, Reserve
-from libs.common.errors import BudgetExceeded, Forbidden, InvalidRequest, NotFound, Unavailable
+from libs.common.errors import (
+    BudgetExceeded,
+    Forbidden,
+    InvalidRequest,
+    MuxError,
+    NotFound,
+    Unavailable,
+)
+from libs.common.money import parse_usd, usd
 from services.gateway.booking import catalogue_of, subscribed
 from services.gateway.call import Attempt, Call
 from services.gateway.kit import Kit
@@ -71,12 +79,29 @@ async def reserve(
     except Unavailable as error:
         raise Unavailable(f"the ledger does not answer: {error.detail}") from None
     except BudgetExceeded as error:
-        error.data.setdefault("alternatives", [])
+        if number == 1 and not error.data.get("alternatives"):
+            error.data["alternatives"] = await alternatives(kit, call, error)
         raise
     finally:
         call.timings.ledger += time.monotonic() - started
     kit.spent.note(call.principal, held)
     return held
+
+
+async def alternatives(kit: Kit, call: Call, refusal: BudgetExceeded) -> list[dict[str, str]]:
+    """What else could do the request and would fit, for a plan that had only the asked model."""
+    room = parse_usd(refusal.data["limit"])
+    room -= parse_usd(refusal.data["spent"]) + parse_usd(refusal.data["reserved"])
+    wanted = msgspec.structs.replace(await question(kit, call, dry_run=True), routing="auto")
+    try:
+        plan = await kit.bus.ask(ROUTE, wanted, kit.settings.gateway.timeouts.route)
+    except MuxError:
+        return []
+    return [
+        {"model": c.model, "deployment": c.deployment, "estimate": usd(c.estimate)}
+        for c in plan.candidates
+        if c.estimate <= room
+    ]
 
 
 def attempt_of(call: Call, candidates: tuple[Candidate, ...], held: Reservation) -> Attempt:
