@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?=
 UP_OPTIONS := $(if $(PORT),--port $(PORT)) $(ARGS)
 
-.PHONY: run test check fmt bench bench-pii bench-peers compat-prove lock sbom install help
+.PHONY: run test check fmt bench bench-pii bench-peers bench-routing bench-scale compat-prove lock sbom install help
 
 run: .venv/.installed-all  ## Install what is missing and start everything (PORT=8080 ARGS="--data-dir D")
 	@$(BIN)/modelmuxer up $(UP_OPTIONS)
@@ -37,6 +37,9 @@ bench-peers: .venv/.installed-dev  ## Install the peers that `make bench` compar
 
 bench-routing: .venv/.installed-dev  ## What routing saves and keeps, and how long a decision takes
 	@$(BIN)/python scripts/bench/routing.py $(ARGS)
+
+bench-scale: .venv/.installed-dev  ## What one more replica of each service adds, and a cluster (--write renews docs)
+	@$(BIN)/python -m scripts.bench.scale $(ARGS)
 
 lock: .venv/.installed-dev  ## Pin and hash what the images install (requirements-*.lock)
 	@scripts/lock.sh $(ARGS)

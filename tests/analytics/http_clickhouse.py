@@ -4,6 +4,7 @@ code. So the client's HTTP path is exercised on a machine without a server."""
 
 import contextlib
 import re
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -26,9 +27,10 @@ PROTOCOL = {
 class ClickHouseHttp:
     """Can be stopped and started again on its port, with its data kept."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0) -> None:
         self.folder = folder
-        self.port = 0
+        self.host = host
+        self.port = port
         self.statements = 0
         self._server: ThreadingHTTPServer | None = None
 
@@ -39,7 +41,7 @@ class ClickHouseHttp:
     def start(self) -> "ClickHouseHttp":
         handler = type("Handler", (_Handler,), {"owner": self})
         ThreadingHTTPServer.allow_reuse_address = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self._server = ThreadingHTTPServer((self.host, self.port), handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -134,3 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+if __name__ == "__main__":
+    # PORT FOLDER: the endpoint as a process of its own, until it is ended.
+    warm = chdb.connect(sys.argv[2])  # the engine takes a second to start
+    ClickHouseHttp(Path(sys.argv[2]), port=int(sys.argv[1])).start()
+    threading.Event().wait()
