@@ -12,14 +12,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 from msgspec import Raw, Struct
 
+from libs.common.contracts.identity import Key, Principal
 from libs.common.contracts.spending import RESERVE, Offer, Reservation, Reserve
 from libs.common.contracts.usage import USED, Tokens, Usage
-from libs.common.errors import InvalidRequest, MuxError, NotFound
+from libs.common.errors import InvalidRequest, MuxError, NotFound, PiiBlocked
 from services.gateway.body import raw_of
 from services.gateway.booking import book_refusal
 from services.gateway.call import Call
+from services.gateway.errors import body_of as error_body
 from services.gateway.kit import Kit
-from services.gateway.masking import restore_message
+from services.gateway.output import finished
 from services.gateway.plan import check_allowed
 from services.gateway.providers.anthropic import tokens as tokens_of
 from services.gateway.shield import shield
@@ -127,13 +129,30 @@ def release(kit: Kit, call: Call, groups: Sequence[Group], error: MuxError) -> N
             call.reservation = None
 
 
+class Reader(Struct, kw_only=True):
+    """Who reads a batch's results, and on whose behalf it was made."""
+
+    id: str
+    key: Key
+    principal: Principal
+    mapping: dict[str, str]
+    pii: dict[str, int] = {}
+    unscanned: bool = False
+
+
+def reader_of(held: Held, key: Key) -> Reader:
+    row = held.row
+    return Reader(id=row.request_id, key=key, principal=row.principal, mapping=held.mapping)
+
+
 async def restored(
-    lines: AsyncIterator[bytes], held: Held, used: dict[str, Tokens]
+    kit: Kit, reader: Reader, lines: AsyncIterator[bytes], used: dict[str, Tokens]
 ) -> AsyncIterator[bytes]:
-    """The result lines with masked values put back; adds up the usage by model."""
+    """The result lines with masked values put back, and the model's own masked where `pii.output`
+    says so; adds up the usage by model. Raises Unavailable (pii away, closed)."""
     async for line in lines:
         add_usage(line, used)
-        yield _restored_line(line, held.mapping) + b"\n"
+        yield await _restored_line(kit, reader, line) + b"\n"
 
 
 def add_usage(line: bytes, used: dict[str, Tokens]) -> None:
@@ -226,19 +245,23 @@ async def _reserve(kit: Kit, call: Call, group: Group) -> Reservation:
     return await kit.bus.ask(RESERVE, ask, kit.settings.gateway.timeouts.reserve)
 
 
-def _restored_line(line: bytes, mapping: Mapping[str, str]) -> bytes:
-    """One JSON line: only the message of a succeeded result can hold placeholders."""
-    if not mapping or b"PII_" not in line.upper():
-        return line
+async def _restored_line(kit: Kit, reader: Reader, line: bytes) -> bytes:
+    """One JSON line: only a succeeded result has a message. One that may not be shown becomes an
+    errored result; nobody was to see it, and the others are as good as before."""
     try:
         entry = msgspec.json.decode(line, type=dict[str, Raw])
         result = msgspec.json.decode(entry["result"], type=dict[str, Raw])
-        message = restore_message(bytes(result["message"]), mapping)
+        message = bytes(result["message"])
     except (msgspec.MsgspecError, KeyError):
         return line
-    result["message"] = Raw(message)
-    entry["result"] = Raw(msgspec.json.encode(result))
-    return msgspec.json.encode(entry)
+    try:
+        shown = await finished(kit, reader, message)
+    except PiiBlocked as refusal:
+        error = error_body(refusal, reader.id)
+        return msgspec.json.encode({**entry, "result": {"type": "errored", "error": error}})
+    if shown is message:
+        return line
+    return msgspec.json.encode({**entry, "result": {**result, "message": Raw(shown)}})
 
 
 def _same_family(model: str, used: Mapping[str, Tokens]) -> Tokens:

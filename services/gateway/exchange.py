@@ -16,9 +16,8 @@ from libs.common.errors import Unavailable
 from services.gateway.assemble import message_of
 from services.gateway.call import Call
 from services.gateway.kit import Kit
-from services.gateway.masking import Policy
 from services.gateway.masking.answer import Answer
-from services.gateway.shield import placeholders_of, scanned
+from services.gateway.shield import placeholders_of, policy_of, scanned
 
 log = logging.getLogger(__name__)
 TOLD = ("system", "messages")
@@ -65,7 +64,7 @@ async def _answer(kit: Kit, call: Call, whole: bytes) -> bytes:
     except Unavailable as error:
         log.warning("an answer was not kept for the audit: %s", error.detail)
         return b""
-    policy = Policy.of(kit.settings.pii, call.key.pii)
+    policy = policy_of(kit, call)
     masked = answer.masked(known, policy, placeholders_of(kit, call), call.mapping)
     if call.unscanned or masked.blocked:
         return b""

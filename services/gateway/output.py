@@ -5,6 +5,7 @@ Off by default, and then nothing is scanned here. A stream's text is scanned pie
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -16,12 +17,21 @@ from services.gateway.kit import Kit
 from services.gateway.masking import Policy, StreamGuard, StreamRestorer, restore_message
 from services.gateway.masking.answer import Answer
 from services.gateway.masking.guard import Steps, forbidden
-from services.gateway.shield import ask_pii, placeholders_of, scanned
+from services.gateway.shield import Asker, ask_pii, placeholders_of, policy_of, scanned
 
 OFF = Policy({}, "allow")
 
 
-async def finished(kit: Kit, call: Call, body: bytes) -> bytes:
+class Asked(Asker, Protocol):
+    """`mapping` is the request's; `pii` counts what was found."""
+
+    @property
+    def mapping(self) -> dict[str, str]: ...
+
+    pii: dict[str, int]
+
+
+async def finished(kit: Kit, call: Asked, body: bytes) -> bytes:
     """A whole answer as the client gets it. Raises PiiBlocked, Unavailable (pii away, closed)."""
     policy = _policy(kit, call)
     answer = None if policy.idle else Answer.of(body)
@@ -90,14 +100,12 @@ class Passage:
             self._counted = counts
 
 
-def _policy(kit: Kit, call: Call) -> Policy:
-    settings = kit.settings.pii
-    if settings.output == "off":
-        return OFF
-    return Policy.of(settings, call.key.pii).of_answers(settings.output)
+def _policy(kit: Kit, call: Asker) -> Policy:
+    how = kit.settings.pii.output
+    return OFF if how == "off" else policy_of(kit, call).of_answers(how)
 
 
-def _count(call: Call, new: Mapping[str, int], policy: Policy) -> None:
+def _count(call: Asked, new: Mapping[str, int], policy: Policy) -> None:
     """In the metric, and with what the request held in the usage row."""
     for name, count in new.items():
         PII_OUTPUT.labels(name, policy.action(name)).inc(count)

@@ -7,15 +7,17 @@ never leaves the gateway.
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from libs.common.contracts.base import SPLIT_AT
+from libs.common.contracts.identity import Key, Principal
 from libs.common.contracts.pii import SCAN, Finding, Findings, Scan
 from libs.common.errors import InvalidRequest, PiiBlocked, Unavailable
 from libs.common.telemetry import PII_OPEN
 from services.gateway.call import Call
 from services.gateway.kit import Kit
 from services.gateway.masking import Block, Placeholders, Policy, apply, collect
-from services.gateway.masking.blocks import Key
+from services.gateway.masking.blocks import Key as BlockKey
 from services.gateway.masking.cache import Spans
 
 MAX_AT_ONCE = 8
@@ -27,7 +29,7 @@ WINDOW, OVERLAP = 500_000, 16_384
 async def shield(kit: Kit, call: Call) -> None:
     """Put the masked body into the call. Raises PiiBlocked, Unavailable (pii away, closed)."""
     call.fields = call.body.fields
-    policy = Policy.of(kit.settings.pii, call.key.pii)
+    policy = policy_of(kit, call)
     if policy.idle:
         return
     if call.features.thread:
@@ -51,18 +53,39 @@ async def shield(kit: Kit, call: Call) -> None:
         )
 
 
-def placeholders_of(kit: Kit, call: Call) -> Placeholders:
+class Asker(Protocol):
+    """For whom texts are masked: as much of a call as that needs."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def key(self) -> Key: ...
+
+    @property
+    def principal(self) -> Principal: ...
+
+    unscanned: bool
+
+
+def policy_of(kit: Kit, call: Asker) -> Policy:
+    return Policy.of(
+        kit.settings.pii, call.key.pii, team=call.principal.team, key=call.principal.key_name
+    )
+
+
+def placeholders_of(kit: Kit, call: Asker) -> Placeholders:
     """The same for what is masked in the request and in its answer."""
     return Placeholders(
         kit.secret, call.principal.org, kit.settings.pii.scope, call.principal.run or call.id
     )
 
 
-async def scanned(kit: Kit, call: Call, unseen: list[Block]) -> dict[Key, Spans]:
+async def scanned(kit: Kit, call: Asker, unseen: list[Block]) -> dict[BlockKey, Spans]:
     """Findings of the blocks that were not seen before, in parallel pieces."""
     gate = asyncio.Semaphore(MAX_AT_ONCE)
 
-    async def piece(blocks: Sequence[Block]) -> dict[Key, Spans]:
+    async def piece(blocks: Sequence[Block]) -> dict[BlockKey, Spans]:
         async with gate:
             if len(blocks) == 1 and len(blocks[0].raw) > SPLIT_AT:
                 findings = await _ask_in_windows(kit, call, blocks[0])
@@ -72,14 +95,14 @@ async def scanned(kit: Kit, call: Call, unseen: list[Block]) -> dict[Key, Spans]
                 )
         return kit.spans.store(blocks, findings, call.principal.org) if findings else {}
 
-    known: dict[Key, Spans] = {}
+    known: dict[BlockKey, Spans] = {}
     for found in await asyncio.gather(*map(piece, pieces(unseen))):
         known |= found
     return known
 
 
 async def ask_pii(
-    kit: Kit, call: Call, texts: Sequence[str], prose: Sequence[bool]
+    kit: Kit, call: Asker, texts: Sequence[str], prose: Sequence[bool]
 ) -> Findings | None:
     """What pii finds; None where it is away and the settings let texts pass. Raises Unavailable."""
     request = Scan(
@@ -95,7 +118,7 @@ async def ask_pii(
         raise Unavailable(f"pii does not answer, so nothing is sent: {error.detail}") from None
 
 
-async def _ask_in_windows(kit: Kit, call: Call, block: Block) -> Findings | None:
+async def _ask_in_windows(kit: Kit, call: Asker, block: Block) -> Findings | None:
     """A text too large for one message, in overlapping windows: what straddles a border lies
     whole in one of them."""
     text = block.text

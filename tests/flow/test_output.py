@@ -13,7 +13,8 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.anyio
 MAIL, MINE = "grace.hopper@navy-yard.io", "ada.lovelace@gmx.net"
 ANSWER = f"Write to {MAIL}, or to {{{{user}}}}. " + "And so on. " * 60
-MASK = {"more": '[pii]\noutput = "mask"'}
+OWN = '[pii.keys.masked]\nIBAN = "block"\n[pii.teams.alpha]\nIBAN = "allow"'
+MASK = {"more": f'[pii]\noutput = "mask"\n{OWN}'}
 BLOCK = {"more": '[pii]\noutput = "block"'}
 masking = pytest.mark.parametrize("config", [MASK], indirect=True, scope="module", ids=["mask"])
 blocking = pytest.mark.parametrize("config", [BLOCK], indirect=True, scope="module", ids=["block"])
@@ -99,6 +100,58 @@ async def test_openai_clients_get_masked_answers_too(
     answer = await post(mux, path, {"model": "claude-sonnet-5-5", "stream": stream, **words})
     assert answer.status_code == 200
     assert "PII_EMAIL_" in answer.text and MAIL not in answer.text
+
+
+async def batch_results(mux: Stack, *texts: str, key: str = "masked") -> list[dict[str, Any]]:
+    """What a batch of these texts comes to, line by line."""
+    requests = [{"custom_id": f"r{n}", "params": ask(text)} for n, text in enumerate(texts)]
+    async with mux.http(key) as http:
+        made = (await http.post("/v1/messages/batches", json={"requests": requests})).json()
+        answer = await http.get(f"/v1/messages/batches/{made['id']}/results")
+    assert answer.status_code == 200, answer.text
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+@masking
+async def test_the_results_of_a_batch_are_masked_and_its_own_values_return(
+    mux: Stack, provider: Provider
+) -> None:
+    provider.always = say(f"To {MAIL}: {{{{user}}}}")
+    first, second = await batch_results(mux, f"Mail {MINE}", "Hi")
+    text = first["result"]["message"]["content"][0]["text"]
+    assert text.startswith("To PII_EMAIL_") and MINE in text
+    assert MAIL not in json.dumps([first, second]) and second["result"]["type"] == "succeeded"
+
+
+@masking
+async def test_the_results_of_a_key_without_masking_are_the_providers(
+    mux: Stack, provider: Provider
+) -> None:
+    provider.always = say(f"To {MAIL}")
+    (only,) = await batch_results(mux, "Hi", key="plain")
+    assert only["result"]["message"]["content"][0]["text"] == f"To {MAIL}"
+
+
+@blocking
+async def test_a_result_with_a_value_is_an_errored_one_beside_the_others(
+    mux: Stack, provider: Provider
+) -> None:
+    provider.always = say("Said: {{user}}")
+    clean, refused = await batch_results(mux, "Hi", "nothing yet")
+    assert (clean["result"]["type"], refused["result"]["type"]) == ("succeeded", "succeeded")
+    provider.always = say(f"To {MAIL}")
+    (line,) = await batch_results(mux, "Hi")
+    error = line["result"]["error"]
+    assert (line["custom_id"], line["result"]["type"], error["type"]) == ("r0", "errored", "error")
+    assert error["error"]["type"] == "invalid_request_error" and MAIL not in json.dumps(line)
+    assert "EMAIL" in error["error"]["message"]
+
+
+@masking
+async def test_a_key_has_a_policy_of_its_own(mux: Stack, provider: Provider) -> None:
+    answer = await post(mux, "/v1/messages", ask("Pay to GB33BUKB20201555555555, please"))
+    assert answer.status_code == 400 and "IBAN" in answer.json()["error"]["message"]
+    assert "GB33" not in answer.text and not provider.calls
 
 
 @masking

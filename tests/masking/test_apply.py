@@ -148,7 +148,15 @@ def test_reported_types_are_counted_and_allowed_ones_ignored() -> None:
 
 def test_a_key_with_masking_off_lets_everything_pass() -> None:
     assert Policy.of(PiiSettings(), "off").idle
-    assert Policy.of(PiiSettings(), "on", {"EMAIL": "block"}).action("EMAIL") == "block"
+    layers = PiiSettings(
+        entities={"EMAIL_ADDRESS": "block", "IP": "allow", "PHONE": "report"},
+        teams={"core": {"EMAIL": "report", "IP": "block"}},
+        keys={"ci": {"EMAIL": "allow"}},
+    )
+    own = Policy.of(layers, team="core", key="ci")
+    assert [own.action(name) for name in ("EMAIL", "IP", "PHONE")] == ["allow", "block", "report"]
+    assert Policy.of(layers, team="core").action("EMAIL") == "report"
+    assert Policy.of(layers, team="other", key="other").action("EMAIL") == "block"
 
 
 def test_placeholders_differ_by_tenant_and_by_conversation_if_so_scoped() -> None:

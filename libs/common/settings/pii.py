@@ -16,7 +16,8 @@ class PiiLists(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class PiiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`entities` sets the action per type (default: mask). `allow` lists values that are never
+    """`entities` sets the action per type (default: mask); `teams` and `keys`, by name, differ from
+    it for one team or key, a key's own first. `allow` lists values that are never
     masked (`@acme.com`: the addresses of a domain), `deny` values that always are (`TYPE:value`,
     or a value alone); `orgs` adds a tenant's own. `output` says what happens to values that a model
     itself produces. `model` names a spaCy package, a folder that
@@ -24,6 +25,8 @@ class PiiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     thread beside the loop."""
 
     entities: dict[str, Action] = field(default_factory=dict)
+    teams: dict[str, dict[str, Action]] = field(default_factory=dict)
+    keys: dict[str, dict[str, Action]] = field(default_factory=dict)
     allow: list[str] = []
     deny: list[str] = []
     orgs: dict[str, PiiLists] = field(default_factory=dict)

@@ -1,7 +1,6 @@
 """What happens to a finding of each type: mask it, block the request, let it pass, report it."""
 
 import hashlib
-from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -20,14 +19,16 @@ class Policy(Struct, frozen=True):
     def of(
         cls,
         settings: PiiSettings,
-        key_pii: Switch = "on",
-        overrides: Mapping[str, Action] | None = None,
+        switch: Switch = "on",
+        *,
+        team: str = "",
+        key: str = "",
     ) -> "Policy":
-        """The policy of one key: the settings, then what the key or its team overrides."""
-        if key_pii == "off":
+        """The policy of one key: what holds for all, then for its team, then for itself."""
+        if switch == "off":
             return cls({}, "allow")
-        entities = {**settings.entities, **(overrides or {})}
-        return cls({canonical(name): action for name, action in entities.items()})
+        layers = (settings.entities, settings.teams.get(team, {}), settings.keys.get(key, {}))
+        return cls({canonical(n): action for layer in layers for n, action in layer.items()})
 
     def of_answers(self, output: OnOutput) -> "Policy":
         """The same for what a model says: what would be masked or blocked is what `output` says,

@@ -92,15 +92,24 @@ async def delete(request: Request, id: str) -> Response:
 
 @router.get("/{id}/results")
 async def results(request: Request, id: str) -> Response:
-    """JSON Lines, values restored; what they cost is settled as they pass."""
+    """JSON Lines, values restored; what they cost is settled as they pass. The first line is made
+    before anything is said, so that a refusal is one."""
     kit, key = kit_of(request), await key_of(request)
     held = await _owned(kit, key, id)
     reply = await forward(kit, request, anthropic_target(kit, "batches"), b"")
 
+    used: dict[str, Tokens] = {}
+    shown = batches.restored(kit, batches.reader_of(held, key), lines(reply), used)
+    try:
+        first = await anext(shown, b"")
+    except BaseException:
+        await reply.close()
+        raise
+
     async def body() -> AsyncIterator[bytes]:
-        used: dict[str, Tokens] = {}
         try:
-            async for line in batches.restored(lines(reply), held, used):
+            yield first
+            async for line in shown:
                 yield line
             batches.settle(kit, held, used)
         finally:
