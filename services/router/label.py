@@ -63,25 +63,38 @@ MAKE = re.compile(
     r"\b(?:writ\w+|implement\w*|creat\w*|build|add|fix|refactor\w*|debug|optimi[sz]e|port|"
     r"generate|develop\w*|draft|compose|schreib\w*|erstell\w*|écri\w+|escrib\w+)\b",
 )
+# What asks for thought by itself, and what does so in company or at length.
 DEEP = re.compile(
-    r"\b(?:anal[yi][sz]\w*|evaluat\w*|assess\w*|trade-?\s?offs?|implications?|compar(?:e|ing|ison)|"
-    r"contrast|critiqu\w*|critical\w*|strateg\w*|architect\w*|in[- ]depth|deep dive|detailed|"
-    r"comprehensive\w*|thorough\w*|rigorous\w*|nuanced|prove|proof|derive|derivation|discuss\w*|"
-    r"debate|argue|explor\w+|elaborate|synthes\w+|root causes?|consequences?|ramifications?|"
-    r"scalab\w*|bottlenecks?|pros and cons|advantages and|weigh|examin\w*|investigat\w*|"
-    r"reason through|think through|long-term|second-order|feasib\w*|risks?|impacts?|"
-    r"design (?:a|an|the)|effects? of .{3,80}? on|relationship between|interplay|challenges|"
-    r"considerations|recommend\w*|forecast\w*|how (?:will|would|should|could)|explain (?:why|how)|"
-    r"bewert\w*|auswirk\w*|vergleich\w*|évalu\w*|compar[ae]\w*|implicaci\w*|ventajas)\b",
+    r"\b(?:anal[yi][sz]\w*|evaluat\w*|assess\w*|trade-?\s?offs?|implications?|critiqu\w*|"
+    r"critically|in[- ](?:depth|detail)|deep dive|comprehensive\w*|thorough\w*|rigorous\w*|"
+    r"nuanced|prove|proof|derive|derivation|discuss(?:es|ing)?|debate|synthesi[sz]e|root causes?|"
+    r"consequences|ramifications?|pros and cons|costs and benefits|weigh|examin(?:e|es|ing)|"
+    r"investigat\w*|reason (?:through|about)|think through|second-order|feasibility|interplay|"
+    r"bewert\w*|auswirk\w*|évalu\w*|implicaci\w*|ventajas)\b",
+)
+HINTS = re.compile(
+    r"\b(?:compar(?:e|ing|ison)|compar[ae]\w*|vergleich\w*|contrast|critical|strateg\w*|architect\w*|"
+    r"detailed|argue|explor\w+|elaborate|scalab\w*|bottlenecks?|advantages|disadvantages|drawbacks|"
+    r"long-term|feasible|risks?|impacts?|influences?|affects?|effects|effect o[fn]|"
+    r"design (?:a|an|the)|relationship between|challenges|considerations?|recommend\w*|"
+    r"forecast\w*|study|studies|studying|"
+    r"how (?:will|would|should|could)|"
+    r"what should|(?:explain|describe|understand) (?:why|how)|and why|dig into|break down|"
+    r"walk (?:me|us) through|performance|latency|throughput|overheads?|microservices?|monoliths?|"
+    r"distributed|migrat\w+|reliability|consistency)\b",
 )
 # A coding agent asks for its conversation to be summed up, so that it can go on in less.
 COMPACT = re.compile(
     r"<summary>|\bsummary of (?:the|our|this) conversation|\bconversation so far\b"
 )
+# A question of few words, however politely it is introduced.
 ASKS = re.compile(
-    r"^\W*(?:what(?:'s|s)?|who|when|where|which|how (?:many|much|old|far|tall|long|big|do|does)|"
-    r"is|are|does|did|do|can|name|define|spell|translate|tell me|convert|capital of|list|give me|"
-    r"wie|was|wer|wann|wo|wieviel\w*|quel\w*|qui|où|quand|combien|cu[aá]\w*|qu[ié]\w*|dónde)\b",
+    r"^\W*(?:(?:hi|hello|hey|please|just|do|quick question|(?:can|could|would|will) you)\b\W*)*"
+    r"(?:what(?:'s|s)?|who|whose|when|where|which|(?:of|in) which|"
+    r"how (?:many|much|old|far|tall|long|big|do|does)|is|are|does|did|do|can|name|define|spell|"
+    r"translate|convert|capital (?:city )?of|list|state|say|identify|let me know|"
+    r"(?:tell|give|remind) me|i forgot|i(?:'d| would) like to know|wie|was|wer|wann|wo|wieviel\w*|"
+    r"quel\w*|qui|où|quand|combien|cu[aá]\w*|qu[ié]\w*|dónde)\b",
 )
 SIMPLE_CHARS, SHORT_CHARS = 160, 40
 STRONG_EFFORT = ("max", "xhigh")
@@ -126,14 +139,15 @@ def _of_text(text: str, chars: int) -> tuple[str, float]:
     """The label the words speak for; confidence grows with their number."""
     lower = text.lower()
     shapes, code = len(SHAPES.findall(text)), len(CODE.findall(lower))
-    deep, make = len(DEEP.findall(lower)), bool(MAKE.search(lower))
+    asked, hints = len(DEEP.findall(lower)), len(HINTS.findall(lower))
+    deep, make = asked + hints, bool(MAKE.search(lower))
     words = len(WORDS.findall(text))
     coding = shapes * 1.5 + code + (0.5 if make and code else 0)
     if coding >= 1 and (coding >= 1.5 * deep or (make and not deep)):
         return "code", _sure(0.80, coding)
-    if deep and (words >= 8 or deep > 1):
+    if deep > 1 or (deep and words >= (5 if asked else 8)):
         return "analysis", _sure(0.85, deep)
-    if chars <= SIMPLE_CHARS and not deep and not make and (ASKS.search(lower) or "?" in text):
+    if chars <= SIMPLE_CHARS and not asked and not make and (ASKS.search(lower) or "?" in text):
         return "simple", 0.90
     if 0 < chars <= SIMPLE_CHARS // 2 and not make:
         return "chat", 0.70

@@ -13,8 +13,8 @@ from services.router.label import Label
 BAR = 0.70
 STEEP = 12.0
 TIER_SKILL = {"cheap": 0.42, "standard": 0.69, "premium": 0.95}
-# How far the scorer may move a label's prior, either way.
-SCORER_REACH = 0.16
+# How far the scorer may move a label's prior, either way; and that of a label that is SURE.
+SCORER_REACH, SURE_REACH, SURE = 0.16, 0.04, 0.80
 
 # Models that are better or worse than their tier, at a kind of work ("" for all of it).
 SKILL: dict[tuple[str, str], float] = {
@@ -22,20 +22,21 @@ SKILL: dict[tuple[str, str], float] = {
     ("claude-sonnet-5-5", "agent"): 0.80,
     ("claude-sonnet-5", "code"): 0.76,
     ("claude-sonnet-5", "agent"): 0.76,
-    ("gpt-6.1-terra", "code"): 0.66,
+    ("gpt-6.1-terra", "code"): 0.64,
     ("gpt-6.1-terra", "agent"): 0.64,
     ("gemini-3.8-flash", "code"): 0.63,
     ("gemini-3.8-flash", "agent"): 0.61,
     ("mistral-medium-3-5", ""): 0.62,
     ("mistral-large-4", ""): 0.74,
-    ("mistral-large-4", "code"): 0.66,
-    ("mistral-large-4", "agent"): 0.64,
+    ("mistral-large-4", "code"): 0.62,
+    ("mistral-large-4", "agent"): 0.62,
 }
 
 
 def difficulty(label: Label, needed: float | None, ceiling: float = 1.0) -> float:
     """The label's prior, moved by the scorer's word (0..1 that a premium model is needed)."""
-    shift = 0.0 if needed is None else SCORER_REACH * (2 * needed - 1)
+    reach = SURE_REACH if label.confidence >= SURE else SCORER_REACH
+    shift = 0.0 if needed is None else reach * (2 * needed - 1)
     return min(ceiling, max(0.0, label.difficulty + shift))
 
 

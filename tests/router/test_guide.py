@@ -3,7 +3,10 @@
 import pytest
 
 from libs.common.contracts.routing import Plan
-from tests.router.world import FLEETS, plan, request, view
+from services.router.decide import decide
+from services.router.label import is_scored
+from services.router.scorer import Prompt
+from tests.router.world import FLEETS, NOW, request, route, view
 
 CODE = [
     "Write a Python function to calculate fibonacci",
@@ -17,6 +20,11 @@ CODE = [
     "I want a bash script which rotates log files",
     "Refactor the payment class so that it can be mocked",
     "Quicksort in C, please",
+    "Python: nth Fibonacci term, please",
+    "Put together a Python helper to evaluate Fibonacci numbers",
+    "How would I calculate Fibonacci numbers with Python?",
+    "Supply an implementation of fibonacci with memoization",
+    "Solve Fibonacci with a Python function",
 ]
 SIMPLE = [
     "What is the capital of France?",
@@ -30,6 +38,12 @@ SIMPLE = [
     "Is Pluto a planet?",
     "Spell 'necessary'",
     "What's 15% of 240?",
+    "Name the capital city of France",
+    "I'd like to know the capital of France",
+    "Just tell me which city is the French capital",
+    "Identify the capital of France",
+    "Hi! Can you name France's capital?",
+    "What is latency?",
 ]
 COMPLEX = [
     "Analyze the performance implications of microservices compared with a modular monolith",
@@ -43,6 +57,12 @@ COMPLEX = [
     "Bewerte die Auswirkungen eines Grundeinkommens auf den Arbeitsmarkt im Detail",
     "Think through the second-order effects of banning cars from the city centre",
     "Explain why distributed consensus is hard and what the impossibility results really imply",
+    "Discuss the performance effects of microservices",
+    "What are the performance implications of microservices?",
+    "What are the latency and throughput costs of splitting a monolith into microservices?",
+    "Describe how microservices change performance characteristics and why",
+    "Outline the performance drawbacks and advantages of microservices",
+    "Study the performance ramifications of microservices",
 ]
 ASKED = ("claude-3-5-sonnet-20241022", "modelmuxer-auto", "claude-opus-4-8")
 
@@ -50,7 +70,10 @@ ASKED = ("claude-3-5-sonnet-20241022", "modelmuxer-auto", "claude-opus-4-8")
 def planned(text: str, fleet: str, asked: str, tools: int) -> Plan:
     tokens = 40_000 if tools else 60
     features = request(text, asked, tools=tools, input_tokens=tokens)
-    return plan(features, view(FLEETS[fleet]))
+    look = view(FLEETS[fleet])
+    assert look.rules.scorer
+    needed = look.rules.scorer.needed(Prompt(prompt=text)) if is_scored(features) else None
+    return decide(route(features), look, now=NOW, needed=needed).plan
 
 
 @pytest.mark.parametrize("fleet", FLEETS)
