@@ -2,17 +2,18 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
-from tests.support.stack import Stack
+from tests.support.stack import KEYS, Stack
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, str]:
-    return {"more": "[gateway.timeouts]\nhead = 0.5"}
+    return {"more": "[gateway.timeouts]\nhead = 0.5\nbody = 0.5"}
 
 
 async def sent(mux: Stack, *pieces: bytes, seconds: float = 5.0) -> bytes:
@@ -48,6 +49,37 @@ async def test_a_head_without_an_end_is_cut_off(mux: Stack) -> None:
 async def test_a_slow_head_ends_its_connection(mux: Stack) -> None:
     answer = await sent(mux, b"POST /v1/messages HTTP/1.1\r\nhost: loc")
     assert answer.startswith(b"HTTP/1.1 408")
+
+
+async def test_a_head_over_the_limit_is_refused_in_shape(mux: Stack) -> None:
+    filler = b"x-filler: " + b"y" * 70_000 + b"\r\n"
+    head = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n" + filler
+    answer = await sent(mux, head + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 431") and b"nosniff" in answer
+    assert "headers" in str(error(answer)["message"])
+
+
+@pytest.mark.parametrize(
+    "path", ["messages", "messages/count_tokens", "chat/completions", "messages/batches"]
+)
+async def test_a_body_that_drips_is_cut_off(mux: Stack, path: str) -> None:
+    head = f"POST /v1/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+    head += f"x-api-key: {KEYS['plain']}\r\ncontent-length: 1000\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", mux.port)
+    start = time.monotonic()
+    writer.write(head.encode())
+    drip = asyncio.create_task(dripped(writer))
+    answer = await asyncio.wait_for(reader.read(), 5)
+    drip.cancel()
+    writer.close()
+    assert time.monotonic() - start < 4
+    assert answer.startswith(b"HTTP/1.1 408") and "body" in str(error(answer)["message"])
+
+
+async def dripped(writer: asyncio.StreamWriter) -> None:
+    while not writer.is_closing():
+        writer.write(b"{")
+        await asyncio.sleep(0.1)
 
 
 async def test_a_kept_connection_answers_again_and_again(mux: Stack) -> None:
