@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from libs.common import trace
 from libs.common.contracts.base import MAX_PAYLOAD, Event, Operation
 from libs.common.errors import BY_CODE, MuxError, Unavailable
 from libs.common.replies import Replies
@@ -49,6 +50,7 @@ class Bus:
         self._rejoined = Hooks() if rejoined is None else rejoined
         self.name = name
         self.replies = Replies(client)
+        self.tracer = trace.Tracer(name)
         self._gate = asyncio.Semaphore(in_flight)
         self._limit = in_flight
         self._waiting = 0
@@ -93,7 +95,7 @@ class Bus:
         if not self.client.is_connected:
             raise Unavailable(f"{operation.subject}: the message bus is away")
         try:
-            reply = await self.replies.request(operation.subject, data, timeout)
+            reply = await self.replies.request(operation.subject, data, timeout, trace.headers())
         except LOST as error:
             raise Unavailable(f"{operation.subject}: {_words(error)}") from error
         if reply.headers and CODE in reply.headers:
@@ -108,7 +110,8 @@ class Bus:
         decoder = msgspec.json.Decoder(operation.request)
 
         async def answer(msg: Msg) -> None:
-            data, headers = await _answer(operation.subject, handler, decoder, msg.data)
+            with self.tracer.continued(msg.headers, operation.subject):
+                data, headers = await _answer(operation.subject, handler, decoder, msg.data)
             if msg.reply:
                 await self._reply(msg.reply, data, headers)
 

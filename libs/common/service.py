@@ -18,6 +18,7 @@ from libs.common.errors import MuxError, Unavailable
 from libs.common.probe import serve_probe
 from libs.common.settings.load import Loaded
 from libs.common.telemetry import set_up_logging
+from libs.common.trace import Tracer
 
 log = logging.getLogger(__name__)
 Open = Callable[[Bus, Loaded], AbstractAsyncContextManager[None]]
@@ -40,9 +41,11 @@ async def run(name: str, open_service: Open, loaded: Loaded) -> None:
     if settings.nats_url:
         nats = msgspec.structs.replace(nats, url=settings.nats_url)
     bus = await Bus.connect(nats, name)
+    bus.tracer = Tracer(name, settings.telemetry)
     try:
         # The probe comes last and leaves first: it answers only while the service does.
         async with (
+            bus.tracer.sending(),
             opened(name, open_service, bus, loaded, stop),
             serve_probe(name, bus, settings),
         ):

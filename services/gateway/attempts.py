@@ -85,17 +85,18 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
     attempt.meter.on_signature = _relay_signature(kit, attempt)
     headers = await _headers(call, attempt, target, made, dialect)
     timeouts, patience = kit.settings.gateway.timeouts, _patience(kit, call)
-    reply: HttpReply = await within(
-        patience,
-        lambda: kit.upstreams.send(
-            target.base_url + made.path,
-            headers,
-            made.body,
-            timeouts={"connect": timeouts.connect, "read": max(patience, timeouts.idle)},
-            simulated=target.deployment.simulated,
-        ),
-        f"no answer within {patience:.3g} s",
-    )
+    with kit.bus.tracer.calling(f"chat {attempt.candidate.model}", **_described(call, attempt)):
+        reply: HttpReply = await within(
+            patience,
+            lambda: kit.upstreams.send(
+                target.base_url + made.path,
+                headers,
+                made.body,
+                timeouts={"connect": timeouts.connect, "read": max(patience, timeouts.idle)},
+                simulated=target.deployment.simulated,
+            ),
+            f"no answer within {patience:.3g} s",
+        )
     attempt.upstream_id = reply.header(b"request-id") or reply.header(b"x-request-id")
     try:
         if reply.status >= 400:
@@ -107,6 +108,18 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
         with contextlib.suppress(CallFailed):
             await reply.close()
         raise
+
+
+def _described(call: Call, attempt: Attempt) -> dict[str, str | int | float]:
+    """A provider call's attributes, in the names of OpenTelemetry's GenAI conventions."""
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": attempt.candidate.provider,
+        "gen_ai.request.model": call.features.model,
+        "gen_ai.response.model": attempt.candidate.model,
+        "modelmuxer.request_id": call.id,
+        "modelmuxer.attempt": attempt.number,
+    }
 
 
 def _patience(kit: Kit, call: Call) -> float:

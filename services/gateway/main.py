@@ -30,6 +30,7 @@ from services.gateway.kit import FirstTokens, Kit, Origins
 from services.gateway.masking import SpanCache
 from services.gateway.protocol import bounded
 from services.gateway.simulator import Simulator
+from services.gateway.tracing import Traced
 from services.gateway.upstream import open_upstreams
 from services.gateway.vault import open_vault
 from services.gateway.workers import Workers
@@ -156,7 +157,7 @@ def _listener(settings: Settings) -> socket.socket:
 def _config(kit: Kit, settings: Settings) -> uvicorn.Config:
     gateway = settings.gateway
     return uvicorn.Config(
-        make_app(kit),
+        Traced(make_app(kit), kit.bus.tracer),
         host=gateway.host,
         port=gateway.port,
         http=bounded(gateway.timeouts.head),

@@ -17,6 +17,7 @@ from httpx_aiohttp import AiohttpTransport
 from libs.common.errors import UpstreamFailed
 from libs.common.settings.gateway import GatewaySettings
 from libs.common.settings.load import ConfigError
+from libs.common.trace import headers as headers_of_trace
 from services.gateway import proxies
 from services.gateway.errors import Headers
 
@@ -97,6 +98,8 @@ class Upstreams:
         if len(body) > PIECE:
             headers = [*headers, (b"content-length", str(len(body)).encode())]
             content = _pieces(body)
+        if trace := headers_of_trace():
+            headers = [*headers, *((n.encode(), v.encode()) for n, v in trace.items())]
         request = httpx.Request(
             method, url, headers=headers, content=content, extensions={"timeout": timeouts}
         )

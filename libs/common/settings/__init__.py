@@ -18,6 +18,7 @@ from libs.common.settings.ledger import LedgerSettings
 from libs.common.settings.pii import PiiSettings
 from libs.common.settings.providers import ModelSettings, ProviderSettings
 from libs.common.settings.routing import RoutingSettings
+from libs.common.settings.telemetry import TelemetrySettings
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,6 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     audit: AuditSettings = AuditSettings()
     nats: BusSettings = BusSettings()
     journal: JournalSettings = JournalSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     providers: dict[str, ProviderSettings] = field(default_factory=dict)
     models: dict[str, ModelSettings] = field(default_factory=dict)
     keys: dict[str, KeySettings] = field(default_factory=dict)

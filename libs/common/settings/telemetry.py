@@ -1,0 +1,11 @@
+"""Traces."""
+
+from msgspec import Struct
+
+
+class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`otlp_url` is a collector that takes OTLP over HTTP as JSON; `sample` the part of the
+    traces that begin here (a client's own decision stands)."""
+
+    otlp_url: str = ""
+    sample: float = 1.0
