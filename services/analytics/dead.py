@@ -2,7 +2,6 @@
 subject they came from and the reason, until someone replays or drops them."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 from nats.aio.client import Client
@@ -10,15 +9,10 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import APIError, NotFoundError
 
 from libs.common.bus import LOST, Bus
-from libs.common.contracts.base import EVENTS_STREAM, Event
-from libs.common.contracts.routing import DECIDED
-from libs.common.contracts.spending import ALERTED, AUDITED
-from libs.common.contracts.usage import USED
+from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.errors import NotFound, Unavailable
-from libs.common.journal import DEAD_SUBJECT
+from libs.common.journal import DEAD_SUBJECT, JOURNALED
 from libs.common.telemetry import ANALYTICS_DEAD
-
-KINDS: tuple[Event[Any], ...] = (USED, DECIDED, ALERTED, AUDITED)
 
 
 class Dead(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +31,7 @@ class Burial:
         self._bus, self._subject = bus, f"{DEAD_SUBJECT}.{durable}"
 
     async def bury(self, event: object, why: str) -> None:
-        subject = next(kind.subject for kind in KINDS if isinstance(event, kind.body))
+        subject = next(kind.subject for kind in JOURNALED if isinstance(event, kind.body))
         headers = {"subject": subject, "why": why[:500].replace("\n", " ")}
         try:
             js = self._bus.client.jetstream()

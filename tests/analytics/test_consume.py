@@ -7,7 +7,7 @@ import pytest
 
 from libs.common.bus import Bus
 from libs.common.contracts.reports import LIVE, Written
-from libs.common.contracts.routing import DECIDED
+from libs.common.contracts.routing import DECIDED, FEEDBACK, Feedback
 from libs.common.contracts.spending import ALERTED
 from libs.common.contracts.usage import USED, Usage
 from services.analytics.dead import Burial, listed, one, replay
@@ -73,6 +73,16 @@ async def test_a_poisonous_event_is_put_aside_and_the_rest_is_taken(
     assert [(found.subject, found.consumer) for found in dead] == [("usage.v1", "analytics")] * 3
     assert "request_id" in dead[0].why
     assert {found.why.partition(":")[0] for found in dead[1:]} == {"at", "cost"}
+
+
+async def test_an_event_of_any_kind_can_be_put_aside(bus: Bus, service: None) -> None:
+    said = Feedback(decision_id="d", principal=ALICE, score=1.0, at=1e30)
+    await publish(bus, FEEDBACK, said)
+
+    async def aside() -> bool:
+        return [found.subject async for found in listed(bus.client)] == [FEEDBACK.subject]
+
+    await until(aside, 5.0)
 
 
 async def test_a_dead_event_can_be_replayed(bus: Bus, service: None) -> None:
