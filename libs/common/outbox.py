@@ -2,12 +2,14 @@
 
 `put` never blocks and never fails, so it is safe in the `finally` of a cancelled request. What
 JetStream does not acknowledge in time is appended to a spool file and sent again when it is
-back. A pod that dies while JetStream is away loses what its spool holds: see docs.
+back. Each process has a file of its own; what one that died has left, the next of its service
+sends. A pod whose disk dies with it while JetStream is away loses its spool: see docs.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 from collections import deque
 from pathlib import Path
 from typing import TypeVar
@@ -30,11 +32,13 @@ class Letter(msgspec.Struct, array_like=True):
 
 
 class Outbox:
-    """One per process. Open it with `async with`; leaving it flushes what it can."""
+    """One per process, its file `<spool>-<pid>`. Open it with `async with`; leaving it flushes
+    what it can."""
 
     def __init__(self, bus: Bus, settings: JournalSettings, spool: Path) -> None:
         self._bus, self._settings = bus, settings
-        self._spool = spool
+        self._family = spool
+        self._spool = spool.with_name(f"{spool.name}-{os.getpid()}")
         self._queue: deque[Letter] = deque()
         self._wake = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
@@ -58,6 +62,7 @@ class Outbox:
 
     async def __aenter__(self) -> "Outbox":
         self._spool.parent.mkdir(parents=True, exist_ok=True)
+        self._adopt()
         self._task = asyncio.create_task(self._run(), name="outbox")
         return self
 
@@ -113,9 +118,24 @@ class Outbox:
         except OSError as error:
             log.error("%s is lost: neither journal nor spool took it: %s", letter.id, error)
 
+    def _beside(self, what: str) -> Path:
+        return self._spool.with_name(f"{self._spool.name}.{what}")
+
+    def _adopt(self) -> None:
+        """Take over what processes of our service that have ended did not get rid of."""
+        for left in sorted(self._family.parent.glob(f"{self._family.name}-*")):
+            pid = left.name.removeprefix(f"{self._family.name}-").partition(".")[0]
+            if not pid.isdigit() or _runs(int(pid)):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # another was faster
+                mine = left.rename(self._beside("adopted"))
+                with self._spool.open("ab") as file:
+                    file.write(mine.read_bytes())
+                mine.unlink()
+
     async def _resend(self) -> None:
         """Send the spool again, in order; what is not taken stays."""
-        taken = self._spool.with_suffix(".sending")
+        taken = self._beside("sending")
         if not taken.exists():
             self._spool.rename(taken)
         lines = taken.read_bytes().splitlines()
@@ -132,3 +152,13 @@ class Outbox:
                 return
         taken.unlink()
         log.info("sent %d spooled events", len(lines))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -64,7 +64,7 @@ async def open_kit(stack: AsyncExitStack, bus: Bus, loaded: Loaded) -> Kit:
     keys = Keys(bus, bootstrap_keys(loaded), settings.gateway.key_cache)
     await keys.listen()
     deployments = Deployments(bus, loaded, keys)
-    spool = settings.data / "spool" / f"gateway-{os.getpid()}"
+    spool = settings.data / "spool" / "gateway"
     outbox = await stack.enter_async_context(Outbox(bus, settings.journal, spool))
     upstreams = await stack.enter_async_context(
         open_upstreams(settings.gateway, Simulator(), loaded.environment)

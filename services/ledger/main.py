@@ -86,4 +86,4 @@ async def open_service(bus: Bus, loaded: Loaded, clock: Clock = time.time) -> As
 
 
 def spool(loaded: Loaded) -> Path:
-    return loaded.settings.data / "spool" / "ledger.ndjson"
+    return loaded.settings.data / "spool" / "ledger"

@@ -53,7 +53,7 @@ SIGNATURE_TTL = 6 * 3600.0
 @asynccontextmanager
 async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
     rules = build(loaded)
-    spool = loaded.settings.data / "spool" / "router.jsonl"
+    spool = loaded.settings.data / "spool" / "router"
     ttl = rules.settings.session_ttl
     async with (
         Outbox(bus, loaded.settings.journal, spool) as outbox,

@@ -1,0 +1,86 @@
+"""Events that wait on disk while the journal is away, whoever of their service lives on."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from libs.common.bus import Bus
+from libs.common.contracts.base import EVENTS_STREAM
+from libs.common.contracts.identity import Principal
+from libs.common.contracts.usage import USED, Usage
+from libs.common.journal import ensure_streams
+from libs.common.outbox import Outbox
+from libs.common.replay import replay
+from libs.common.settings.bus import BusSettings
+from libs.common.settings.journal import JournalSettings
+from tests.support.servers import Server
+
+pytestmark = pytest.mark.anyio
+# Says so many things while nobody listens any more, and is killed.
+DIES = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from libs.common.bus import Bus
+from libs.common.contracts.usage import USED
+from libs.common.outbox import Outbox
+from libs.common.settings.bus import BusSettings
+from libs.common.settings.journal import JournalSettings
+from tests.common.test_outbox import row
+async def main(url, spool, name):
+    bus = await Bus.connect(BusSettings(url=url), "test")
+    await bus.client.close()
+    async with Outbox(bus, JournalSettings(), Path(spool)) as outbox:
+        for n in range(20):
+            outbox.put(USED, row(f"{name}-{n}"), f"{name}-{n}.1")
+        await asyncio.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def row(id: str) -> Usage:
+    return Usage(request_id=id, attempt=1, at=0.0, principal=Principal(key_id="k", key_name="k"))
+
+
+async def told(bus: Bus) -> set[str]:
+    return {row.request_id async for batch in replay(bus, USED) for row in batch}
+
+
+def killed(nats: Server, spool: Path, name: str) -> None:
+    argv = [sys.executable, "-c", DIES, nats.url, str(spool), name]
+    assert subprocess.run(argv, timeout=30).returncode < 0
+
+
+async def test_what_a_killed_process_has_spooled_is_sent_by_the_next(
+    nats: Server, tmp_path: Path
+) -> None:
+    bus = await Bus.connect(BusSettings(url=nats.url), "test")
+    await ensure_streams(bus, JournalSettings())
+    spool = tmp_path / "spool" / "gateway"
+    for name in ("one", "two"):
+        await asyncio.to_thread(killed, nats, spool, name)
+    # The second has taken over what the first left.
+    assert len(list(spool.parent.iterdir())) == 1
+    async with Outbox(bus, JournalSettings(), spool) as outbox:
+        async with asyncio.timeout(10):
+            while outbox.spooled or outbox.waiting or list(spool.parent.iterdir()):
+                await asyncio.sleep(0.02)
+    assert await told(bus) == {f"{name}-{n}" for name in ("one", "two") for n in range(20)}
+    assert (await bus.client.jetstream().stream_info(EVENTS_STREAM)).state.messages == 40
+    await bus.close()
+
+
+async def test_the_spool_of_a_living_process_is_left_alone(nats: Server, tmp_path: Path) -> None:
+    bus = await Bus.connect(BusSettings(url=nats.url), "test")
+    await ensure_streams(bus, JournalSettings())
+    with subprocess.Popen(["sleep", "60"]) as living:
+        theirs = tmp_path / f"gateway-{living.pid}"
+        theirs.write_text("something")
+        async with Outbox(bus, JournalSettings(), tmp_path / "gateway"):
+            pass
+        living.kill()
+    assert theirs.read_text() == "something"
+    await bus.close()
