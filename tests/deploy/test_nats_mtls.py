@@ -1,17 +1,19 @@
 """Mutual TLS to NATS with the shipped users: the certificate says who a service is."""
 
+import asyncio
 import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from libs.common.bus import Bus
 from libs.common.contracts.usage import USED
 from libs.common.errors import Unavailable
 from libs.common.settings.bus import BusSettings
-from tests.support.servers import Server, nats_server, running
+from tests.support.servers import Server, binary, free_port, nats_server, running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 K8S = Path(__file__).parents[2] / "deploy" / "k8s"
@@ -47,9 +49,7 @@ def nats(tls: Path) -> Iterator[Server]:
     folder = tls / "nats"
     server = nats_server(folder)
     users = (K8S / "components/mtls/users.conf").read_text()
-    for inside, here in (("tls.crt", "server.crt"), ("tls.key", "server.key"), ("ca.crt",) * 2):
-        users = users.replace(f"/tls/{inside}", f"{tls}/{here}")
-    (folder / "users.conf").write_text(users)
+    (folder / "users.conf").write_text(localised(users, tls))
     permissions = (K8S / "base/nats/permissions.conf").read_text()
     (folder / "permissions.conf").write_text(permissions)
     with (folder / "nats.conf").open("a") as config:
@@ -98,3 +98,55 @@ async def test_without_a_certificate_nobody_connects(nats: Server, tls: Path) ->
     with pytest.raises(Unavailable):
         await Bus.connect(bare, "gateway")
     assert ssl.HAS_TLSv1_3
+
+
+def member(tls: Path, name: str, routes: Path, ports: list[int], own: int) -> Server:
+    """A node of the shipped cluster configuration, with the shipped routes of a component."""
+    folder = tls / name
+    folder.mkdir()
+    for file in (K8S / "components/mtls/users.conf", K8S / "base/nats/permissions.conf", routes):
+        (folder / file.name).write_text(localised(file.read_text(), tls))
+    client, monitor = free_port(), free_port()
+    text = localised((K8S / "base/nats/nats.conf").read_text(), tls)
+    for shipped, here in (
+        ("port: 4222", f'listen: "127.0.0.1:{client}"'),
+        ("http_port: 8222", f'http: "127.0.0.1:{monitor}"'),
+        ("port: 6222", f'listen: "127.0.0.1:{own}"'),
+        ("$POD_NAME", name),
+        ('"/data"', f'"{folder}/data"'),
+        ("$NATS_ROUTES", str([f"nats://route:secret@localhost:{port}" for port in ports])),
+    ):
+        text = text.replace(shipped, here)
+    (folder / "nats.conf").write_text(text.replace("'", '"'))
+    argv = [binary("nats-server"), "-c", str(folder / "nats.conf")]
+    return Server(argv, client, f"http://127.0.0.1:{monitor}", folder)
+
+
+def localised(text: str, tls: Path) -> str:
+    for inside, here in (("tls.crt", "server.crt"), ("tls.key", "server.key"), ("ca.crt",) * 2):
+        text = text.replace(f"/tls/{inside}", f"{tls}/{here}")
+    return text
+
+
+def peers(server: Server) -> set[str]:
+    """Who the monitor says this node is joined to."""
+    routes = httpx.get(f"{server.url}/routez", timeout=5).json()["routes"] or []
+    return {route["remote_name"] for route in routes}
+
+
+async def test_servers_join_a_cluster_by_certificate_and_not_by_the_password_alone(
+    tls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NATS_PASSWORD_ROUTE", "secret")
+    ports = [free_port() for _ in range(3)]
+    encrypted, plain = K8S / "components/mtls/routes.conf", K8S / "base/nats/routes.conf"
+    first = member(tls, "first", encrypted, ports[:2], ports[0])
+    second = member(tls, "second", encrypted, ports[:2], ports[1])
+    bare = member(tls, "bare", plain, ports, ports[2])
+    with running(first), running(second), running(bare):
+        for _ in range(100):
+            if peers(first) == {"second"}:
+                break
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(2)
+        assert (peers(first), peers(second), peers(bare)) == ({"second"}, {"first"}, set())
