@@ -3,8 +3,9 @@
     python scripts/bench/analytics.py                       # 1 million in, reports over 10 million
     python scripts/bench/analytics.py --events 100000 --rows 1000000
 
-The first figure is the whole way of an event into the store: encoding, insert, rollups, no
-journal in between. For the second, rows are made inside the engine and rolled up once.
+The first figure is the way of an event into the store: encoding, insert, rollups. The last is the
+whole service, out of a full journal. For the reports, rows are made inside the engine and rolled up
+once.
 """
 
 import argparse
@@ -18,17 +19,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import msgspec
+
+from libs.common.bus import Bus
+from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.identity import Principal
 from libs.common.contracts.reports import Report
 from libs.common.contracts.spending import Audit
-from libs.common.contracts.usage import Tokens, Usage
+from libs.common.contracts.usage import USED, Tokens, Usage
+from libs.common.journal import ensure_streams
 from libs.common.settings import Settings
+from libs.common.settings.bus import BusSettings
+from libs.common.settings.load import Loaded
 from services.analytics.audit import Head
+from services.analytics.main import DURABLE, open_service
 from services.analytics.migrations import migrate
 from services.analytics.reports import answer
 from services.analytics.rollups import Rollups, roll_up
 from services.analytics.store import Store
 from services.analytics.writer import Writer
+from tests.support.servers import nats_server, running
 
 DAYS = 30
 KEYS, RUNS, MODELS = 200, 20_000, 6
@@ -106,6 +116,38 @@ async def ingest(store: Store, events: int, batch: int, span: float) -> tuple[fl
     return events / spent, events / busy, time.perf_counter() - began
 
 
+async def through_journal(events: int, folder: Path) -> float:
+    """Rows per second of the whole service: out of a full stream of a nats-server of its own,
+    decoded, inserted, acknowledged."""
+    with running(nats_server(folder / "nats")) as nats:
+        settings = Settings(data_dir=str(folder), nats_url=nats.url)
+        teller = await Bus.connect(BusSettings(url=nats.url), "teller")
+        await ensure_streams(teller, settings.journal)
+        for number in range(events):
+            row = event(number, time.time() - 3600 * number / events)
+            headers = {"Nats-Msg-Id": row.id}
+            await teller.client.publish(USED.subject, msgspec.json.encode(row), headers=headers)
+            if number % 5000 == 0:
+                await teller.client.flush()
+        await teller.client.flush()
+        bus = await Bus.connect(BusSettings(url=nats.url), "analytics")
+        async with open_service(bus, Loaded(settings, {}, {}, "")):
+            began = time.perf_counter()
+            while await behind(teller):  # noqa: ASYNC110  the server does not tell
+                await asyncio.sleep(0.05)
+            spent = time.perf_counter() - began
+            await bus.stop_serving()
+        await bus.close()
+        await teller.close()
+        return events / spent
+
+
+async def behind(bus: Bus) -> int:
+    """Events that are not in ClickHouse yet."""
+    info = await bus.client.jetstream().consumer_info(EVENTS_STREAM, DURABLE)
+    return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+
 async def fill(store: Store, rows: int) -> None:
     step = (DAYS - 1) * 86400 / rows
     since = time.time() - (DAYS - 1) * 86400
@@ -157,11 +199,15 @@ async def main(options: argparse.Namespace) -> None:
             words = "&".join(f"{key}={value}" for key, value in query.items())
             print(f"  {name}?{words}: {await ask(store, name, **query) * 1000:.0f} ms")
         await store.close()
+    with tempfile.TemporaryDirectory(prefix="modelmuxer-bench-") as folder:
+        rate = await through_journal(options.journal, Path(folder))
+        print(f"the service, {options.journal:,} events out of the journal: {rate:,.0f} rows/s")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--journal", type=int, default=300_000)
     parser.add_argument("--batch", type=int, default=10_000)
     asyncio.run(main(parser.parse_args()))

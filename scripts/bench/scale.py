@@ -28,9 +28,8 @@ from typing import Any
 import msgspec
 
 from libs.common.bus import Bus
-from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.settings.bus import BusSettings
-from scripts.bench.analytics import event
+from scripts.bench.analytics import behind, event
 from scripts.bench.bodies import body
 from scripts.bench.scale_cluster import ROOT, SERVICES, STORES, Cluster, cluster
 from scripts.bench.targets import mock
@@ -160,11 +159,6 @@ async def written(made: Cluster, events: int, series: int) -> float:
         return time.perf_counter() - began
     finally:
         await bus.close()
-
-
-async def behind(bus: Bus) -> int:
-    info = await bus.client.jetstream().consumer_info(EVENTS_STREAM, "analytics")
-    return (info.num_pending or 0) + (info.num_ack_pending or 0)
 
 
 def nats_url(made: Cluster) -> str:
