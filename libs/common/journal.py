@@ -25,6 +25,7 @@ from libs.common.contracts.spending import ALERTED, AUDITED
 from libs.common.contracts.usage import USED
 from libs.common.errors import Unavailable
 from libs.common.settings.journal import JournalSettings
+from libs.common.telemetry import JOURNAL_DEAD
 
 log = logging.getLogger(__name__)
 JOURNALED: tuple[Event[Any], ...] = (USED, DECIDED, FEEDBACK, ALERTED, AUDITED, EXCHANGED)
@@ -84,6 +85,7 @@ class Consumer:
     ) -> None:
         self._bus, self._durable, self._handle = bus, durable, handle
         self._decoders = {e.subject: msgspec.json.Decoder(e.body) for e in events}
+        self._dead = JOURNAL_DEAD.labels(durable)  # there from the start, so that it can rise
         self._batch, self._linger, self._max_deliver = batch, linger, max_deliver
         self._stopping, self._wake = asyncio.Event(), asyncio.Event()
         self._arrived: deque[Msg] = deque()
@@ -274,6 +276,7 @@ class Consumer:
             f"{DEAD_SUBJECT}.{self._durable}", message.data, headers=headers
         )
         await message.ack()
+        self._dead.inc()
         log.error("%s: a message went to %s: %s", self._durable, DEAD_SUBJECT, why)
 
     async def _pause(self, seconds: float) -> None:

@@ -97,8 +97,10 @@ ANALYTICS_LAG = Gauge(
 ANALYTICS_EVENTS = Counter(
     "modelmuxer_analytics_events_total", "Events written to ClickHouse, by kind", ("kind",)
 )
-ANALYTICS_DEAD = Counter(
-    "modelmuxer_analytics_dead_total", "Events put aside because ClickHouse never takes them"
+JOURNAL_DEAD = Counter(
+    "modelmuxer_journal_dead_total",
+    "Events put aside because a consumer can never take them",
+    ("consumer",),
 )
 ANALYTICS_SECONDS = Histogram(
     "modelmuxer_analytics_batch_seconds", "Seconds to write one batch, rollups included"

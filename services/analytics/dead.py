@@ -12,7 +12,7 @@ from libs.common.bus import LOST, Bus
 from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.errors import NotFound, Unavailable
 from libs.common.journal import DEAD_SUBJECT, JOURNALED
-from libs.common.telemetry import ANALYTICS_DEAD
+from libs.common.telemetry import JOURNAL_DEAD
 
 
 class Dead(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,7 @@ class Burial:
 
     def __init__(self, bus: Bus, durable: str) -> None:
         self._bus, self._subject = bus, f"{DEAD_SUBJECT}.{durable}"
+        self._dead = JOURNAL_DEAD.labels(durable)
 
     async def bury(self, event: object, why: str) -> None:
         subject = next(kind.subject for kind in JOURNALED if isinstance(event, kind.body))
@@ -36,7 +37,7 @@ class Burial:
         try:
             js = self._bus.client.jetstream()
             await js.publish(self._subject, msgspec.json.encode(event), headers=headers)
-            ANALYTICS_DEAD.inc()
+            self._dead.inc()
         except (*LOST, APIError) as error:
             raise Unavailable(f"the journal is away ({error})") from error
 

@@ -3,6 +3,7 @@ import time
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from libs.common.bus import Bus
 from libs.common.contracts.identity import LOOK_UP_KEY, FoundKey, LookUpKey, Principal
@@ -150,5 +151,6 @@ async def test_a_poison_message_goes_to_the_dead_letters_and_blocks_nothing(
     assert seen == ["r7"]
     dead = await js.get_last_msg("MODELMUXER_EVENTS", "dead.v1.test")
     assert dead.data == b"{not json"
+    assert REGISTRY.get_sample_value("modelmuxer_journal_dead_total", {"consumer": "test"}) == 1
     await consumer.stop()
     await bus.close()
