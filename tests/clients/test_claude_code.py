@@ -1,5 +1,6 @@
 """The real Claude Code, in a clean home, streamed through all five services."""
 
+import asyncio
 import base64
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from services.gateway.masking import Placeholders
 from tests.clients.installed import CLAUDE_CODE, Client
 from tests.clients.session import claude
+from tests.flow.asks import streamed
 from tests.support.provider import Provider, broken, fail, say, think, use
 from tests.support.stack import KEYS, Stack
 
@@ -170,6 +172,23 @@ async def test_an_empty_budget_ends_at_once_and_says_so(
     ran = await claude(mux, home, "hi", key="auto")
     assert ran.code != 0 and ran.seconds < 30, ran
     assert "402" in ran.out + ran.err and not provider.messages
+
+
+async def test_a_limit_of_ours_makes_it_wait_and_go_on(
+    mux: Stack, provider: Provider, home: Path
+) -> None:
+    async with mux.http("admin") as http:
+        form = {"name": "one at a time", "concurrency": 1, "routing": "respect"}
+        key = (await http.post("/v1/admin/keys", json=form)).json()["secret"]
+    provider.script(say("word " * 60, deltas=60, delay=0.1), say("At last."))
+    async with mux.http(**{"x-api-key": key}) as http:
+        first = asyncio.create_task(http.post("/v1/messages", json=streamed("first")))
+        await provider.arrived()
+        ran = await claude(mux, home, "hi", ANTHROPIC_API_KEY=key)
+        assert (await first).status_code == 200
+    refused = [row.error for row in await mux.rows(0) if row.outcome == "refused"]
+    assert ran.json["result"] == "At last.", ran
+    assert "limit_exceeded" in refused
 
 
 @pytest.mark.parametrize("status", [429, 529, 500])
