@@ -1,14 +1,16 @@
 """Three nats-servers, streams replicated three times, as in the manifests."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from nats.js.errors import APIError
 
-from libs.common.bus import Bus
+from libs.common.bus import LOST, Bus
 from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.settings.bus import BusSettings
 from tests.deploy.test_rollout import counted, under_load
@@ -82,5 +84,46 @@ async def test_a_node_that_dies_costs_moments_and_no_event(
         rows = await counted(place, load.statuses.count(200), 60)
     assert set(load.failed) <= {503}
     assert len(load.failed) < len(load.statuses) / 2
+    assert load.statuses[-5:] == [200] * 5
+    assert rows >= load.statuses.count(200)
+
+
+async def roll(server: Server) -> None:
+    """Lame duck mode, as the preStop hook of the manifests: clients move on, then it ends."""
+    assert server.process
+    server.process.send_signal(signal.SIGUSR2)
+    await asyncio.to_thread(server.process.wait, 60)
+    await asyncio.to_thread(server.start)
+
+
+async def synced(servers: list[Server]) -> None:
+    """Until every copy of the events is up to date again, as readiness of a pod says."""
+    bus = await Bus.connect(BusSettings(url=",".join(s.url for s in servers)), "test")
+    try:
+        for _ in range(150):
+            with contextlib.suppress(*LOST, APIError):
+                info = (await bus.client.jetstream().stream_info(EVENTS_STREAM)).cluster
+                if info and info.leader and all(each.current for each in info.replicas or ()):
+                    return
+            await asyncio.sleep(0.2)
+        raise TimeoutError("the copies do not agree")
+    finally:
+        await bus.close()
+
+
+async def test_rolling_every_node_costs_moments_and_no_event(
+    tmp_path: Path, cluster: list[Server], redis: Server
+) -> None:
+    (tmp_path / "stack").mkdir()
+    top = "[journal]\nreplicas = 3\n"
+    async with process_stack(tmp_path / "stack", Cluster(cluster), redis, more=top) as place:
+        async with under_load(place.url) as load:
+            for server in cluster:
+                await roll(server)
+                await synced(cluster)
+            await asyncio.sleep(3.0)
+        rows = await counted(place, load.statuses.count(200), 60)
+    assert set(load.failed) <= {503}
+    assert len(load.failed) < len(load.statuses) / 10
     assert load.statuses[-5:] == [200] * 5
     assert rows >= load.statuses.count(200)
