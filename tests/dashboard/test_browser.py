@@ -117,6 +117,20 @@ async def test_a_budget_is_set_shown_and_raised(place: Stack) -> None:
         await page.get_by_text("No budget yet").wait_for()
 
 
+async def test_savings_are_drawn_and_said_in_figures(place: Stack) -> None:
+    await ask(place, "auto", "What is the capital of France?", "modelmuxer-auto")
+    await place.booked(place.provider.bill.total)
+    async with place.http("admin") as http:
+        saved = (await http.get("/v1/analytics/savings")).json()["series"][-1]["saved_so_far"]
+    async with browsing(place) as page:
+        await log_in(page)
+        await page.locator("#saved-chart canvas").wait_for()
+        row = page.locator("#per-day tbody tr").first
+        await row.wait_for()
+        shown = await row.locator("td").last.inner_text()
+    assert float(saved) > 0 and float(shown.lstrip("$")) == pytest.approx(float(saved), rel=0.1)
+
+
 async def test_a_key_is_created_shown_once_and_works(place: Stack) -> None:
     async with browsing(place) as page:
         await log_in(page)
