@@ -44,7 +44,8 @@ def rebuild(
 
     Example: modelmuxer ledger rebuild --wipe
     """
-    done = asyncio.run(rebuild_book(load(config).settings, wipe))
+    with Console(stderr=True).status("reading the journal"):
+        done = asyncio.run(rebuild_book(load(config).settings, wipe))
     if as_json:
         return _say(msgspec.json.encode(done).decode())
     _say(f"booked {done.rows} rows, ${usd(done.cost)}")

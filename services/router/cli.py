@@ -63,10 +63,11 @@ def train(
     if data is None and not from_traffic:
         _fail("give --data DIR, or --from-traffic")
     try:
-        scorer = _fitted(data, sets, models) if data else _current(config)
-        if from_traffic:
-            scorer = _taught(scorer, config)
-        scorer.save(out)
+        with Console(stderr=True).status("training"):
+            scorer = _fitted(data, sets, models) if data else _current(config)
+            if from_traffic:
+                scorer = _taught(scorer, config)
+            scorer.save(out)
     except (ConfigError, MuxError) as error:
         _fail(str(error))
     except OSError as error:

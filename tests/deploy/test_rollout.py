@@ -163,7 +163,7 @@ async def test_after_a_redis_restart_requests_are_answered_again_and_money_is_ex
 
 
 async def counted(place: ProcessStack, requests: int, seconds: float = 45.0) -> int:
-    """Requests as analytics reports them; waits until there are so many. What a stopped consumer
+    """Requests as analytics reports them; waits until there are so many. What a killed consumer
     had pulled is delivered again after half a minute."""
     found, deadline = -1, asyncio.get_running_loop().time() + seconds
     async with place.http("admin") as http:
