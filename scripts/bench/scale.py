@@ -179,9 +179,6 @@ def report(alone: Step, ingest: Step, grown: Iterable[Step], asked: argparse.Nam
         *_grown(grown),
         "",
         *_cluster(alone, ingest),
-        "",
-        f"Without a limit, one analytics put {ingest.rate:,.0f} events/s of one stream into its "
-        "store.",
     ]
     return "\n".join(lines) + "\n"
 
