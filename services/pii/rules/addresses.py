@@ -14,11 +14,11 @@ VERSION = re.compile(
     r"(?:vers(?:ion)?s?|release|\brev|build|firmware|driver|\bv|oid|[a-z+]/|[=<>~^!]=\s?|[<>~^])[\"':=\s(]{0,4}$"
 )
 NAMED = re.compile(
-    r"(?:\bip|addr(?:ess)?|host|client|remote|from|peer|src|source|dst|inet|server)[\w-]{0,8}[\"':=\s(\[]{1,4}$"
+    r"(?:\bip|addr(?:ess)?|forwarded-for|host|client|remote|from|peer|src|source|dst|inet|server)[\w-]{0,8}[\"':=\s(\[]{1,4}$"
 )
 # The numbers of a drawing run together: `2.83-2.12 3.51.98.32 2.03.5`.
 FLOATS = re.compile(r"\.[0-9]+[ ,-]$")
-NUMBER = re.compile(r"[ ,-]{1,2}-?[0-9]*\.[0-9]")
+NUMBER = re.compile(r"[ ,-]{1,2}-?[0-9]*\.[0-9]+(?![0-9]|\.[0-9]+\.)")
 # Resolvers that everyone writes into examples, and test addresses of well-known APIs.
 WELL_KNOWN = frozenset(
     words(

@@ -15,7 +15,7 @@ from services.pii.rules.hit import Hit, Text
 ASSIGNS = re.compile(
     r"""\\?["'`\])*]{0,4}                                   # the end of a quoted or indexed name
     (?:
-      \s?:\s?[A-Za-z_][\w\[\], .|?]{0,40}=\s{0,4}(?=["'])    # a typed declaration
+      \s?:\s?[A-Za-z_&*][\w\[\], .|?&'<>]{0,40}=\s{0,4}(?=["'])    # a typed declaration
     | \s{0,12}(?:=>|:=|\?=|={1,2}|:\*{0,2}|->)\s{0,12}       # assignment, mapping
     | \s{0,12}\|\s{0,12}                                    # a table
     | \s{0,4},\s{0,4}(?=\\?["'])                            # two arguments
@@ -52,6 +52,10 @@ COMMANDS = tuple(
         ("sshpass -p", r"\s?[\"']?([^\s'\"]{6,128})"),
         ("identified by", r"\s[\"']([^\s'\"]{6,128})"),
         ("login ", r"\S{1,80}\s+password\s+(\S{6,128})"),
+        ("login -u", r"\s\S{1,80}\s(?:-p|--password)[ =][\"']?([^\s'\"]{6,128})"),
+        ("-securestring", r"\s{1,4}(?:-string\s{1,4})?[\"']([^\s'\"]{6,128})"),
+        ("net user ", r"\S{1,64}\s([^\s/'\"][^\s'\"]{5,127})"),
+        (":5432:", r"[\w*.-]{1,64}:[\w.@-]{1,64}:([^\s:'\"]{6,128})(?=\s|$)"),
     )
 )
 
@@ -91,8 +95,9 @@ def _given(text: Text, name: names.Name) -> Value | None:
     written = text.text[value.start : value.end]
     if not value.quoted and not value.env and values.is_code(written):
         return None
-    # Tokens that are UUIDs are mostly idempotency tokens and cursors.
-    uuid = name.weak or name.stem in ("secret", "key")
+    # Tokens that are UUIDs are mostly idempotency tokens and cursors, but for those of settings.
+    shouted = text.text[name.start : name.end].isupper()
+    uuid = name.weak or name.stem in ("secret", "key") or shouted
     known = values.is_secret(written, weak=name.weak, env=value.env, uuid=uuid)
     return value if known else None
 
@@ -117,6 +122,8 @@ def _takes_blank(text: Text, name: names.Name) -> bool:
 
 
 def _read(text: Text, name: names.Name, at: int) -> Value | None:
+    if text.text.startswith(":-", at - 1):  # the default of a shell's variable
+        at += 1
     scheme = SCHEME.match(text.text, at)
     if scheme:
         at = scheme.end()

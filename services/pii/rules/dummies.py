@@ -31,6 +31,6 @@ def stands_for_one(value: str) -> bool:
 def is_filler(value: str) -> bool:
     """The same for long vendor keys, where a word may stand by chance: only plain fillers."""
     lowered = value.lower()
-    return len(set(lowered)) <= max(4, len(value) // 8) or any(
+    return len(set(lowered)) <= max(4, min(len(value) // 8, 12)) or any(
         word in lowered for word in ("example", "xxxx", "your", "....", "0123456789", "abcdefghij")
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from services.pii.rules.hit import Hit, Text
 from services.pii.rules.suffixes import is_top_level
 
+LATIN = re.compile(r"[A-Za-z]{2,24}(?=[^\x00-\u024f])")
 LOCAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.!#$%&*+/=?^_`{|}~-"
 # What a local part may hold but hardly ever begins with: rather punctuation of the text around.
 LEADING = ".!#$%&*+/=?^`{|}~-'"
@@ -67,5 +68,9 @@ def _end_of(domain: str) -> int:
     while len(labels) > 1:
         if is_top_level(labels[-1].lower()):
             return len(".".join(labels))
+        # Languages without spaces go on right behind it: `anna@firma.deまで`.
+        latin = LATIN.match(labels[-1])
+        if latin and latin.end() < len(labels[-1]) and is_top_level(latin[0].lower()):
+            return len(".".join([*labels[:-1], latin[0]]))
         labels.pop()
     return 0

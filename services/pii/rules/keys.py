@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from services.pii.rules import shape
 from services.pii.rules.dummies import is_filler
 from services.pii.rules.hit import Hit, Text
-from services.pii.rules.vendors import VENDORS
+from services.pii.rules.vendors import INSIDE, VENDORS
 
 RUN = re.compile(r"[A-Za-z0-9_-]{16,}")
 LITERAL = re.compile(r"[A-Za-z0-9_-]{1,3}(?![{?])")
@@ -36,14 +36,28 @@ UNKNOWN = re.compile(
 )
 
 
+FORMATS = tuple((vendor, re.compile(pattern)) for vendor, pattern in INSIDE)
+SHORTEST = 36
+
+
 def find(text: Text) -> Iterator[Hit]:
     for run in RUN.finditer(text.text):
         start = run.start()
         while start < run.end() and text.text[start] in "-_":
             start += 1
         hit = _vendor_key(text.text, start)
+        if hit is None and run.end() - start >= SHORTEST:
+            hit = _by_inside(text.text, start)
         if hit:
             yield hit
+
+
+def _by_inside(text: str, start: int) -> Hit | None:
+    for vendor, pattern in FORMATS:
+        match = pattern.match(text, start)
+        if match and not is_filler(match[0]):
+            return Hit(start, match.end(), "SECRET", 1.0, f"the key format of {vendor}")
+    return None
 
 
 def _vendor_key(text: str, start: int) -> Hit | None:

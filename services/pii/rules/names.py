@@ -9,10 +9,11 @@ from services.pii.rules.words import words
 # Every branch begins with a letter of its own, so that the search skips quickly.
 STEM = re.compile(
     r"pass(?:w(?:or)?d|wort|phrase|code)?|pwd|pw(?![a-z])|psw|secret|token|key|credential"
-    r"|bearer|authoriz|auth(?![a-z])|kennwort|contrase[nñ]a|mot[ _-]de[ _-]passe|senha|wachtwoord"
+    r"|psk(?![a-z])|bearer|authoriz|auth(?![a-z])"
+    r"|kennwort|contrase[nñ]a|mot[ _-]de[ _-]passe|senha|wachtwoord"
     r"|пароль|парол|パスワード|密码|密碼|비밀번호|dsn(?![a-z])|sig(?:nature)?=|salt(?![a-z])"
 )
-WEAK = re.compile(r"pass|p[s]?wd?|kennwort|contrase|mot|senha|wachtwoord|паро|パス|密|비밀")
+WEAK = re.compile(r"pass|psk|p[s]?wd?|kennwort|contrase|mot|senha|wachtwoord|паро|パス|密|비밀")
 # A key is a secret only as one of these.
 KEY_OF = words(
     """api app access private auth encrypt encryption sign signing account master secure secret
@@ -28,17 +29,20 @@ NOT_KEY_OF = words(
 )
 # Before a stem, these make it the name of something else: `next_token`, `public key`, `bypass`.
 OTHER = words(
-    """next page paging continuation sync pad eos bos unk mask sep cls stop special prompt max min
-    num cursor cancellation cancel start end resume prev previous last public change syntax
-    lexer parse parser keyword completion input output cached reasoning total per no without
-    design invalid missing upload image video audio text first second each by com tres sur
-    under over"""
+    """continuation special prompt cursor cancellation cancel resume previous public change syntax
+    lexer parse parser keyword completion input output cached reasoning total without design
+    invalid missing upload image video audio first second"""
+)
+# The same, but as words of their own: admin, rsync and send are none of them.
+SHORT_OTHER = words(
+    """next page paging sync pad eos bos unk mask sep cls stop max min num start end prev last per
+    no text each by com tres sur under over"""
 )
 # What may follow the stem inside the name; anything else makes it the name of another thing.
 TAIL = re.compile(
     r"(?:ation|s(?![a-z])|_?[0-9]{1,3}(?![a-z])|[_-]?(?:value|base|main|prod(?:uction)?|live|dev"
     r"|staging|primary|secondary|default|current|new|old|raw|plain(?:text)?|text|str|string|env"
-    r"|admin|root|user|access|bot|key|secret|token|hex|b64|base64|data|global|local|eu|us|v[0-9]))*"
+    r"|admin|root|user|access|private|bot|key|secret|token|hex|b64|base64|data|global|local|eu|us|v[0-9]))*"
 )
 PASS_OF = words("db user my smtp mail root admin sql ftp ssh pg redis the your")
 KEY_BEFORE = 24
@@ -67,7 +71,7 @@ def find(lower: str) -> Iterator[Name]:
 
 def _announces(stem: str, before: str) -> bool:
     word = before[:-1] if before[-1:] in (" ", "_", "-") else before
-    if word.endswith(OTHER):
+    if word.endswith(OTHER) or word.endswith(SHORT_OTHER) and _ends_alone(word):
         return False
     if stem == "key":
         return _is_secret_key(before)
@@ -75,9 +79,15 @@ def _announces(stem: str, before: str) -> bool:
         return not before[-1:].isalpha() or before.endswith(PASS_OF)
     if stem in ("sig=", "signature="):
         return before[-1:] in ("&", "?", "-")
-    if stem in ("auth", "dsn", "salt"):
+    if stem in ("auth", "dsn", "salt", "psk"):
         return not before[-1:].isalnum()
     return True
+
+
+def _ends_alone(word: str) -> bool:
+    """Whether one of the short words at the end is no part of a longer one."""
+    ends = (word[: -len(other)] for other in SHORT_OTHER if word.endswith(other))
+    return any(not rest[-1:].isalpha() for rest in ends)
 
 
 def _is_secret_key(before: str) -> bool:

@@ -10,6 +10,8 @@ CARD = re.compile(
     r"[2-6][0-9]{3}(?:[0-9]{8,15}|([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|([ -])[0-9]{6}\2[0-9]{4,5})"
     r"(?![0-9]|[.,][0-9])"
 )
+GROUP_BEFORE = re.compile(r"(?:^|\W)[0-9A-F]{4}\s\Z")
+CODE_POINT = re.compile(r"\s(?=[0-9]{0,3}[A-F])[0-9A-F]{4}(?!\w)")
 BRANDS = re.compile(
     r"4[0-9]{15}(?:[0-9]{3})?|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"
     r"|3[47][0-9]{13}|6(?:011|5[0-9]{2}|4[4-9][0-9])[0-9]{12}|35(?:2[89]|[3-8][0-9])[0-9]{12}"
@@ -45,7 +47,10 @@ TEST_IBANS = frozenset(
     {"GB82WEST12345698765432", "GB29NWBK60161331926819", "DE89370400440532013000"}
 )
 SSN = re.compile(r"[0-9][0-9]{2}([- .]?)[0-9]{2}\1[0-9]{4}(?![\w-]|\.[0-9])")
-SSN_NAME = re.compile(r"ssn|social.{0,2}sec|socsec|tax.?payer|taxpayer|itin(?![a-z])|steuer")
+SSN_NAME = re.compile(
+    r"ssn|social.{0,2}sec|\bsocial (?:is|number|no)\b|socsec|tax.?payer|taxpayer|steuer"
+    r"|itin(?![a-z])"
+)
 TEST_SSNS = frozenset(
     {"123456789", "078051120", "219099999", "111111111", "111223333", "123121234", "457555462"}
 )
@@ -67,6 +72,7 @@ def _cards(text: Text) -> Iterator[Hit]:
             and digits not in TEST_CARDS
             and len(set(digits)) > 3
             and _alone(text.text, match.start())
+            and not _in_table(text.text, match)
         ):
             yield Hit(match.start(), match.end(), "CREDIT_CARD", 1.0, "a card number (Luhn)")
 
@@ -79,6 +85,13 @@ def _alone(text: str, start: int) -> bool:
         and before[-1:] not in ("_", ".", "+")
         and not (before[-1:] in ("-", ",", "/") and before[:1].isdigit())
     )
+
+
+def _in_table(text: str, match: "re.Match[str]") -> bool:
+    """Four groups of many, as in a table of code points."""
+    before, after = text[max(0, match.start() - 6) : match.start()], match.end()
+    groups = (match[1] or match[2]) == " "
+    return groups and bool(GROUP_BEFORE.search(before) or CODE_POINT.match(text, after))
 
 
 def _luhn(digits: str) -> bool:

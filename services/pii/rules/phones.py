@@ -18,14 +18,17 @@ NATIONAL = re.compile(r"[(0-9](?:[ ().\-/\u00a0]{0,2}[0-9]){6,13}(?![\w]|[.,:-][
 # Every branch begins with a letter, so that the search skips quickly; short ones are checked to
 # be words of their own.
 NAME = re.compile(
-    r"phone|tel(?![a-z])|tele?f[oóa]n|mob(?:ile)?(?![a-z])|cell(?:ular)?(?![a-z])|fax(?![a-z])"
+    r"phone|tel[pf]?(?![a-z])|tele?f[oóa]{1,2}n|tél(?![a-z])|mob(?:ile?)?(?![a-z])|mobil(?:num|nr|tel)|cell(?:ular)?(?![a-z])|fax(?![a-z])"
     r"|call(?:ed|s|ing)?(?![a-z_(])|sms(?![a-z])|whatsapp|dial(?![a-z])|ring(?![a-z])|handy"
     r"|celular|m[oó]vil|portable|téléphone|rufnummer|msisdn|hotline|text me|reach me"
-    r"|contact number|电话|電話|携帯|手机|전화|тел"
+    r"|contact (?:number|no|nr)(?![a-z])|telem[oó]vel|gsm(?![a-z])|komórk|puh(?![a-z])"
+    r"|电话|電話|携帯|手机|手機|전화|휴대폰|тел|моб|τηλ|هاتف|جوال|फ़ोन|फोन|मोबाइल|โทร|điện thoại"
 )
 DATE = re.compile(
     r"[0-9]{4}[-/.][01]?[0-9][-/.][0-3]?[0-9]|[0-3]?[0-9][-/.][01]?[0-9][-/.](?:19|20)[0-9]{2}"
+    r"|(?:19|20)[0-9]{2} ?[-/] ?(?:19|20)[0-9]{2}(?![0-9 -])"
 )
+DRAWING = re.compile(r"viewBox[\"']?[=:]{1,2}\s?[\"']\Z")
 NEAR, FAR = 48, 2000
 FIELD_ENDS = ",;\t|\"'\r\n"
 REGIONS = words(
@@ -67,7 +70,8 @@ def _named(text: Text, region: str) -> Iterator[Hit]:
     heads = Heads(text.lower)
     for match in NATIONAL.finditer(text.text):
         written = match[0]
-        if not _alone(text.text, match.start()) or _is_other(written):
+        before = text.text[max(0, match.start() - 12) : match.start()]
+        if not _alone(text.text, match.start()) or _is_other(written) or DRAWING.search(before):
             continue
         if (_is_near(text, match) or _is_field(text.text, match, heads)) and _possible(
             written, region

@@ -21,6 +21,8 @@ VENDORS: tuple[tuple[str, str], ...] = (
     ("AWS Bedrock", "ABSKQmVkcm9ja0FQSUtleS" + "[A-Za-z0-9+/=]{80,300}"),
     ("Google", f"AIza{U}{{35}}{END}"),
     ("Google OAuth", f"GOCSPX-{U}{{28}}{END}"),
+    # What every session token of theirs begins with (base64 of its first field).
+    *_each("AWS session", "IQoJb3JpZ2luX2Vj FwoGZXIvYXdz", "[A-Za-z0-9+/]{80,2000}={0,2}"),
     ("Alibaba Cloud", f"LTAI{A}{{12,26}}{END_A}"),
     ("Tencent Cloud", f"AKID{A}{{28,36}}{END_A}"),
     ("DigitalOcean", f"dop_v1_{HEX}{{64}}{END_A}"),
@@ -45,6 +47,10 @@ VENDORS: tuple[tuple[str, str], ...] = (
     ("Supabase", f"sb_secret_{U}{{20,60}}{END}"),
     ("PlanetScale", "pscale_(?:tkn|pw|oauth)_[A-Za-z0-9=._-]{32,64}"),
     ("Neon", f"napi_{A}{{40,80}}{END_A}"),
+    ("Neon", f"npg_{A}{{12,32}}{END_A}"),
+    ("MongoDB Atlas", f"mdb_sa_sk_{U}{{36,60}}{END}"),
+    ("ClickHouse Cloud", f"4b1d{A}{{38}}{END_A}"),
+    ("Elastic", "essu_[A-Za-z0-9+/]{40,200}={0,2}"),
     ("Aiven", f"AVNS_{U}{{15,40}}{END}"),
     ("Databricks", f"dapi{HEX}{{32}}(?:-[0-9])?{END_A}"),
     ("Databricks", f"dkea{HEX}{{32}}(?:-[0-9])?{END_A}"),
@@ -54,7 +60,7 @@ VENDORS: tuple[tuple[str, str], ...] = (
     *_each("SonarQube", "squ_ sqp_ sqa_", f"{HEX}{{40}}{END_A}"),
     *_each(
         "GitLab",
-        "glpat- gldt- glptt- glft- glimt- glagent- glsoat- glcbt- glrt- glffct- gloas-",
+        "glpat- gldt- glptt- glft- glimt- glagent- glsoat- glcbt- glrt- glrtr- glffct- gloas-",
         rf"{U}{{20,64}}(?:\.[0-9a-z]{{2}}\.[0-9a-z]{{9}})?{END}",
     ),
     ("GitLab", f"GR1348941{U}{{20}}{END}"),
@@ -75,6 +81,7 @@ VENDORS: tuple[tuple[str, str], ...] = (
     ("Buildkite", f"bkua_{HEX}{{40}}{END_A}"),
     ("Sourcegraph", f"sgp_(?:[a-zA-Z0-9]{{16}}_|local_)?{HEX}{{40}}{END_A}"),
     ("Codecov", f"codecov_{U}{{30,60}}{END}"),
+    ("Octopus Deploy", f"API-[A-Z0-9]{{25,31}}{END_A}"),
     # Model providers
     ("Anthropic", f"sk-ant-{U}{{24,200}}{END}"),
     ("OpenAI", f"sk-(?:proj|svcacct|admin|None)-{U}{{20,220}}{END}"),
@@ -92,6 +99,8 @@ VENDORS: tuple[tuple[str, str], ...] = (
     ("Together", f"tgp_v1_{U}{{40,60}}{END}"),
     ("NVIDIA", f"nvapi-{U}{{60,80}}{END}"),
     ("Cerebras", f"csk-{A}{{40,60}}{END_A}"),
+    ("Voyage", f"pa-{U}{{43}}{END}"),
+    ("Brave", f"BSA{U}{{28}}{END}"),
     ("Jina", f"jina_{A}{{50,70}}{END_A}"),
     ("ElevenLabs", f"sk_{HEX}{{48}}{END_A}"),
     ("Tavily", f"tvly-(?:dev-|prod-)?{A}{{28,40}}{END_A}"),
@@ -106,6 +115,7 @@ VENDORS: tuple[tuple[str, str], ...] = (
     ("E2B", f"e2b_{HEX}{{40}}{END_A}"),
     ("LlamaCloud", f"llx-{U}{{40,60}}{END}"),
     # Payment and shops
+    ("Stripe", f"sk_org_(?:live|test)_{A}{{20,140}}{END_A}"),
     *_each(
         "Stripe", "sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_", f"{A}{{10,140}}{END_A}"
     ),
@@ -136,7 +146,19 @@ VENDORS: tuple[tuple[str, str], ...] = (
     ("Resend", f"re_{A}{{6,12}}_{A}{{16,32}}{END_A}"),
     ("Courier", f"pk_prod_{A}{{28}}{END_A}"),
     *_each("Discord", "M N O", rf"{U}{{22,27}}\.{U}{{6}}\.{U}{{27,45}}{END}"),
+    ("Telnyx", f"KEY0[0-9A-F]{{31}}_{A}{{22}}{END_A}"),
+    ("Twitter", "AAAAAAAAAAAAAAAAAAAAA[A-Za-z0-9%]{70,120}"),
     # Work tools
+    ("Adobe", f"p8e-[a-z0-9]{{32}}{END_A}"),
+    ("ClickUp", f"pk_[0-9]{{5,10}}_[A-Z0-9]{{32}}{END_A}"),
+    (
+        "1Password",
+        "A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}",
+    ),
+    ("WakaTime", f"waka_{HEX}{{8}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{12}}"),
+    ("Rootly", f"rootly_{HEX}{{64}}{END_A}"),
+    *_each("SettleMint", "sm_aat_ sm_pat_ sm_sat_", f"{A}{{16}}{END_A}"),
+    ("Defined Networking", f"dnkey-{U}{{26}}-{U}{{52}}{END}"),
     ("Linear", f"lin_(?:api|oauth)_{A}{{32,64}}{END_A}"),
     ("Notion", f"ntn_{A}{{40,60}}{END_A}"),
     ("Notion", f"secret_{A}{{43}}{END_A}"),
@@ -164,6 +186,7 @@ VENDORS: tuple[tuple[str, str], ...] = (
     ("Intra42", f"s-s4t2(?:ud|af)-{HEX}{{64}}{END_A}"),
     ("Segment", f"sgp_{A}{{64}}{END_A}"),
     # Observability and security
+    ("Grafana", "eyJrIjoi[A-Za-z0-9+/=]{70,400}"),
     ("Grafana", "glc_[A-Za-z0-9+/=]{32,400}"),
     ("Grafana", f"glsa_{A}{{32}}_{HEX}{{8}}{END_A}"),
     ("New Relic", f"NRAK-[A-Z0-9]{{27}}{END_A}"),
@@ -182,6 +205,14 @@ VENDORS: tuple[tuple[str, str], ...] = (
     ("Statsig", f"secret-{A}{{40,60}}{END_A}"),
     ("OpenShift", rf"sha256~{U}{{43}}{END}"),
     ("Temporal", f"tmprl_{U}{{30,80}}"),
+)
+
+# Those that begin with nothing of their own, by what stands inside.
+INSIDE: tuple[tuple[str, str], ...] = (
+    ("Mailchimp", f"{HEX}{{32}}-us[0-9]{{1,2}}{END}"),
+    ("Mailgun", f"{HEX}{{32}}-{HEX}{{8}}-{HEX}{{8}}{END}"),
+    ("Azure AI", f"{A}{{52}}JQQJ99[A-Z0-9]{{4}}{A}{{20,26}}{END}"),
+    ("Azure DevOps", f"{A}{{76}}AZDO{A}{{4}}{END}"),
 )
 
 # A literal to look for, how far before it the key begins at most, and the format from there.
@@ -224,6 +255,9 @@ DOTTED: tuple[tuple[str, str, int, str], ...] = (
         0,
         r"\.webhook\.office\.com/webhookb2/[A-Za-z0-9@/-]{60,200}",
     ),
+    ("Asana", "/12", 1, rf"[0-2]/12[0-9]{{11,15}}[:/]{HEX}{{32}}{END_A}"),
+    ("Cloudflare", "v1.0-", 0, rf"v1\.0-{HEX}{{24}}-{HEX}{{140,160}}{END_A}"),
+    ("Firebase messaging", "AAAA", 0, f"AAAA{U}{{7}}:{U}{{134,150}}{END}"),
     ("Azure", "8Q~", 4, rf"{U}{{3}}8Q~[A-Za-z0-9_.~-]{{31,34}}"),
     ("Azure", "7Q~", 4, rf"{U}{{3}}7Q~[A-Za-z0-9_.~-]{{31,34}}"),
     ("Fly.io", "FlyV1 fm", 0, r"FlyV1 fm[12][a-z]?_[A-Za-z0-9+/_,=-]{80,2000}"),
