@@ -367,8 +367,8 @@ def test_the_route_of_the_gateway_api_waits_for_long_answers() -> None:
 
 def test_everybody_in_mutual_tls_has_a_certificate_of_its_name() -> None:
     certificates = named("mtls", "Certificate")
-    asked = {v["secret"]["secretName"] for pod in pods("mtls").values() for v in pod.get("volumes", [])
-             if "secret" in v}  # fmt: skip
+    volumes = [v for pod in pods("mtls").values() for v in pod.get("volumes", [])]
+    asked = {volume["secret"]["secretName"] for volume in volumes if "secret" in volume}
     assert asked <= {c["spec"]["secretName"] for c in certificates.values()}
     for name in SERVICES:
         assert certificates[f"nats-tls-{name}"]["spec"]["dnsNames"] == [name]

@@ -16,7 +16,7 @@ from nats.errors import Error, NoRespondersError
 
 from tests.support.provider import running as provider_running
 from tests.support.servers import Server, binary, nats_server, running
-from tests.support.stack import ALL, ProcessStack, _placed
+from tests.support.stack import ALL, ProcessStack, placed
 
 pytestmark = pytest.mark.anyio
 FOLDER = Path(__file__).parents[2] / "deploy" / "k8s" / "base" / "nats"
@@ -172,7 +172,7 @@ async def test_the_whole_product_works_without_one_violation(
     tmp_path: Path, nats: Server, redis: Server
 ) -> None:
     async with provider_running() as provider:
-        place = ProcessStack(**_placed(tmp_path, nats, redis, provider, {"more": KEPT}))
+        place = ProcessStack(**placed(tmp_path, nats, redis, provider, {"more": KEPT}))
         try:
             await start_with_users(place)
             await use_everything(place)
