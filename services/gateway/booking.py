@@ -64,17 +64,18 @@ def book(
 
 
 def book_refusal(kit: Kit, call: Call, error: BaseException) -> None:
-    """A request that was refused, or given up, before any provider was called; frees what was
-    reserved."""
-    held = call.reservation
+    """A request that was refused, or given up, before its next attempt; frees what is reserved
+    for that, or was being reserved when nobody waited for it any longer."""
+    held, number = call.reservation, call.reserving
+    reservation = f"{call.id}.{number}" if number else ""
     status, code = 499, "client_gone"
     if isinstance(error, MuxError):
         status, code = status_of(error)[0], error.code
     row = msgspec.structs.replace(
         _row(kit, call),
-        attempt=0,
-        reservation=held.id if held else "",
-        reserved=held.reserved if held else 0,
+        attempt=number,
+        reservation=reservation,
+        reserved=held.reserved if held and held.id == reservation else 0,
         status=status,
         outcome="refused",
         error=code,

@@ -55,6 +55,7 @@ class Call(Struct, kw_only=True):
     plan: Plan | None = None
     reservation: Reservation | None = None
     attempts: int = 0
+    reserving: int = 0
     cap: int = 0
     query: str = ""
     cache: str = ""

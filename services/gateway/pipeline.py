@@ -29,7 +29,7 @@ async def answer(kit: Kit, call: Call) -> Reply:
         await mask_and_plan(kit, call)
         return await first_answer(kit, call)
     except (MuxError, asyncio.CancelledError) as error:
-        if not call.attempts:
+        if not call.attempts or call.reserving > call.attempts:
             book_refusal(kit, call, error)
             audit_refusal(kit, call, error)
         await let_go(kit, call)

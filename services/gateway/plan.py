@@ -60,7 +60,8 @@ async def question(kit: Kit, call: Call, *, dry_run: bool = False) -> Route:
 async def reserve(
     kit: Kit, call: Call, candidates: tuple[Candidate, ...], number: int
 ) -> Reservation:
-    """Reserve the first candidate that fits. Raises BudgetExceeded, LimitExceeded, Paused."""
+    """Reserve the first candidate that fits. Raises BudgetExceeded, LimitExceeded, Paused.
+    `call.reserving` stays where something is, or may be, reserved."""
     started = time.monotonic()
     max_tokens = call.body.max_tokens
     request = Reserve(
@@ -74,13 +75,18 @@ async def reserve(
         cap=call.cap,
         ttl=kit.settings.gateway.timeouts.total + SLACK,
     )
+    call.reserving = number
     try:
         held = await kit.bus.ask(RESERVE, request, kit.settings.gateway.timeouts.reserve)
     except Unavailable as error:
         raise Unavailable(f"the ledger does not answer: {error.detail}") from None
     except BudgetExceeded as error:
+        call.reserving = 0
         if number == 1 and not error.data.get("alternatives"):
             error.data["alternatives"] = await alternatives(kit, call, error)
+        raise
+    except MuxError:
+        call.reserving = 0
         raise
     finally:
         call.timings.ledger += time.monotonic() - started

@@ -26,6 +26,8 @@ team = "narrow"
 routing = "respect"
 [ledger.teams.narrow]
 tpm = 3000
+[pii.entities]
+EMAIL = "block"
 """
 
 
@@ -128,6 +130,39 @@ async def test_a_refusal_names_budget_estimate_reset_and_what_would_fit(
     assert float(details["estimate"]) > 0.004
     assert all(float(other["estimate"]) <= 0.004 for other in details["alternatives"])
     assert "claude-haiku-5-5" in [other["model"] for other in details["alternatives"]]
+
+
+async def test_what_is_refused_for_its_content_leaves_nothing_reserved(
+    mux: Stack, provider: Provider
+) -> None:
+    key = await make_key(mux, pii="on")
+    async with mux.http(**{"x-api-key": key["secret"]}) as http:
+        await set_budget(http, "5")
+        answer = await http.post("/v1/messages", json=ask("Mail ada.lovelace@gmx.net please"))
+        state = await settled(http)
+    assert answer.status_code == 400 and "EMAIL" in answer.text
+    assert state["spent"] == "0.000000" and not provider.calls
+
+
+async def test_a_client_that_leaves_at_any_moment_before_the_answer_leaves_nothing_reserved(
+    mux: Stack, provider: Provider, secret: str
+) -> None:
+    provider.always = say(first=30.0)
+    async with mux.http(**{"x-api-key": secret}) as http:
+        await set_budget(http, "5")
+        for milliseconds in range(1, 31):
+            with pytest.raises(httpx.ReadTimeout):
+                await http.post("/v1/messages", json=ask(), timeout=patience(milliseconds))
+        await provider.idle()
+        await asyncio.sleep(0.5)
+        state = await settled(http)
+    rows = [row for row in await mux.rows(0) if row.principal.key_id == state["scope_id"]]
+    assert state["spent"] == f"{sum(row.cost for row in rows) / 1e6:.6f}"
+    assert not [row for row in rows if row.outcome == "reconciled"]
+
+
+def patience(milliseconds: int) -> httpx.Timeout:
+    return httpx.Timeout(10, read=milliseconds / 1000)
 
 
 async def test_near_its_limit_an_answer_is_shortened_and_that_is_said(
