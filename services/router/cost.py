@@ -19,9 +19,13 @@ MOST_SEARCHES = 8
 AGENT_TURNS, CHAT_TURNS, MOST_TURNS = 8.0, 2.0, 30.0
 GROWTH = 1500
 RETURN_SHARE, RETURN_WEIGHT, LAPSE_SHARE = 0.3, 2.0, 0.4
-# A session that routing has cost money so far moves down on better odds only, and after
-# so many ways back up not at all.
-CAUTION, MOST_UPS = 2.0, 2
+# How many times a likely way back a move down has to save: where a cache is warm, where none is
+# (one task's saving looks large beside the tasks that may follow), at a session's first turn, and
+# where routing has cost the session money so far. After so many ways back up it never moves down.
+WARM, COLD, START, LOSING = 1.5, 5.0, 2.2, 2.0
+MOST_UPS = 2
+# A stretch that costs less by under a tenth elsewhere is as good here: estimates err by more.
+CLEARLY = 0.9
 
 
 class Spend(Struct, frozen=True, kw_only=True):
@@ -94,6 +98,11 @@ def way_back(rates: Rates, tokens: int, turns: float, *, tasks: int, ups: int, w
     write, read = rates.cache_write_5m or rates.input, rates.cache_read or rates.input
     lost = GROWTH * turns + tokens * (LAPSE_SHARE if warm else 1.0)
     return int(min(1.0, share) * max(0, write - read) * lost // MILLION)
+
+
+def caution(*, warm: bool, losing: bool) -> float:
+    """How many times a likely way back a move down has to save."""
+    return max(WARM if warm else COLD, LOSING if losing else 0.0)
 
 
 def break_even(here: Rates, there: Rates) -> float:

@@ -7,6 +7,7 @@ from services.router.view import Option
 
 NEEDS_PREMIUM = 0.7
 RISKY = "a move down is likelier to cost than to save"
+RISKY_START = "a session that begins on a cheaper model would likely cost more"
 IN_TASK = "the task goes on"
 HARDER = "moved up, the work got harder"
 PAYS = "moved down, the rest of the task is cheaper there"

@@ -1,5 +1,8 @@
 """Stay or move: what a session's warm cache, and the task under way, make of the ranking."""
 
+import math
+
+from libs.common.contracts.routing import Features
 from services.router import cost, reasons
 from services.router.label import STRONG_EFFORT
 from services.router.task import Ranked, Task
@@ -9,6 +12,9 @@ from services.router.view import Option, Pin
 def settle(task: Task, ranked: list[Ranked]) -> tuple[list[Ranked], bool, str]:
     """The order of trying, whether a warm session moves, and why it does or stays."""
     pin = task.pin
+    home = _home(task, ranked) if pin is None else None
+    if home:
+        return [home, *(r for r in ranked if r is not home)], False, reasons.RISKY_START
     here = next((r for r in ranked if pin and _is(r.option, pin)), None)
     if pin is None or here is None or here is ranked[0]:
         moved = pin is not None and pin.model != ranked[0].option.model
@@ -17,6 +23,28 @@ def settle(task: Task, ranked: list[Ranked]) -> tuple[list[Ranked], bool, str]:
     if not why:
         return ranked, True, reasons.HARDER if not here.good else reasons.PAYS
     return [here, *(r for r in ranked if r is not here)], False, why
+
+
+def _home(task: Task, ranked: list[Ranked]) -> Ranked | None:
+    """The asked model, where a session that begins on a cheaper one would likely lose by it: its
+    first harder task writes the whole context into the asked model's cache."""
+    features, best = task.features, ranked[0]
+    asked = next((r for r in ranked if r.option.facts is task.asked.facts), None)
+    if not _lasts(features) or asked is None or asked is best or not asked.good or asked.shut:
+        return None
+    if best.shut or not best.good:
+        return None
+    rates = asked.option.price.rates(features.input_tokens)
+    tokens = cost.likely_tokens(features)
+    back = cost.way_back(rates, tokens, task.turns, tasks=0, ups=0, warm=False)
+    worth = best.spend.stretch + back * cost.START < asked.spend.stretch
+    there = best.option.price.rates(features.input_tokens)
+    return None if worth and math.isfinite(cost.break_even(rates, there)) else asked
+
+
+def _lasts(features: Features) -> bool:
+    """An agent's conversation, of which more is to come."""
+    return features.cache_marks > 0 and features.tools >= 3 and not features.background
 
 
 def _is(option: Option, pin: Pin) -> bool:
@@ -48,10 +76,9 @@ def _pays(task: Task, pin: Pin, here: Ranked, best: Ranked) -> bool:
     tokens = cost.likely_tokens(task.features)
     rates = here.option.price.rates(task.features.input_tokens)
     warm = bool(pin.warm(task.now))
-    back = cost.way_back(rates, tokens, task.turns, tasks=pin.tasks, ups=pin.ups, warm=warm) * (
-        cost.CAUTION if pin.credit < 0 else 1.0
-    )
-    return best.spend.stretch + back < here.spend.stretch
+    back = cost.way_back(rates, tokens, task.turns, tasks=pin.tasks, ups=pin.ups, warm=warm)
+    caution = cost.caution(warm=warm, losing=pin.credit < 0)
+    return best.spend.stretch + back * caution < here.spend.stretch * cost.CLEARLY
 
 
 def _escalates(task: Task) -> bool:

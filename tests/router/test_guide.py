@@ -64,12 +64,13 @@ COMPLEX = [
     "Outline the performance drawbacks and advantages of microservices",
     "Study the performance ramifications of microservices",
 ]
-ASKED = ("claude-3-5-sonnet-20241022", "modelmuxer-auto", "claude-opus-4-8")
+ASKED = ("claude-3-5-sonnet-20241022", "modelmuxer-auto", "claude-opus-5-5")
 
 
 def planned(text: str, fleet: str, asked: str, tools: int) -> Plan:
     tokens = 40_000 if tools else 60
-    features = request(text, asked, tools=tools, input_tokens=tokens)
+    marks = 3 if tools else 0
+    features = request(text, asked, tools=tools, input_tokens=tokens, cache_marks=marks)
     look = view(FLEETS[fleet])
     assert look.rules.scorer
     needed = look.rules.scorer.needed(Prompt(prompt=text)) if is_scored(features) else None

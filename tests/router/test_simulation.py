@@ -31,6 +31,13 @@ PAIRS = [
     ("gemini-4-argon", "gemini-3.1-flash-lite"),
     ("mistral-large-4", "mistral-small-2603"),
     ("claude-fable-5-2", "claude-opus-5-5"),
+    # Cheaper to write, no cheaper or even dearer to read.
+    ("claude-opus-5-5", "claude-sonnet-4-6"),
+    ("claude-opus-5-5", "claude-sonnet-5"),
+    ("gpt-6.1-sol", "mistral-medium-3-5"),
+    ("gemini-4-argon", "mistral-medium-3-5"),
+    ("claude-sonnet-5-5", "claude-haiku-4-5"),
+    ("gemini-4-argon", "claude-haiku-4-5"),
 ]
 
 

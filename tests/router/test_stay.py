@@ -43,6 +43,18 @@ def test_a_warm_session_moves_down_when_the_rest_of_the_task_pays_for_it() -> No
     assert found.moved and found.switch_cost > 0
 
 
+@pytest.mark.parametrize(
+    ("pool", "served"),
+    [("claude-sonnet-5-5", "claude-sonnet-5-5"), ("claude-sonnet-4-6", "claude-opus-5-5")],
+)
+def test_a_session_begins_below_the_asked_model_only_where_it_clearly_pays(
+    pool: str, served: str
+) -> None:
+    asked = request("write a python function", tools=24, input_tokens=40_000, cache_marks=3)
+    found = plan(asked, view(pool={"anthropic": {"standard": pool}}), models=(pool, asked.model))
+    assert found.candidates[0].model == served
+
+
 def test_a_session_that_lost_by_moving_stays_up() -> None:
     burnt = pin("claude-opus-5-5", credit=-1, ups=2)
     found = plan(turn(SIMPLE), pin=burnt)
