@@ -217,6 +217,17 @@ def test_the_example_secret_names_every_key_that_is_used() -> None:
     assert needed <= named_keys
 
 
+def test_one_apply_and_one_secret_are_the_whole_install() -> None:
+    assert {item["apiVersion"].split("/")[0] for item in rendered("dev")} <= {
+        "v1", "apps", "autoscaling", "batch", "networking.k8s.io", "policy"
+    }  # fmt: skip
+    text = json.dumps([pod for pod in pods("dev").values()])
+    secrets = set(re.findall(r'"secretKeyRef": \{[^}]*"name": "([^"]+)"', text))
+    maps = set(re.findall(r'"configMap(?:Ref)?": \{[^{}]*"name": "([^"]+)"', text))
+    assert secrets == {"modelmuxer"} and '"secretName"' not in text
+    assert maps and maps <= set(named("dev", "ConfigMap"))
+
+
 def test_production_runs_images_by_digest() -> None:
     ours = [c["image"] for name, pod in pods("prod").items() for c in pod["containers"]
             if name in SERVICES | {"migrate"}]  # fmt: skip

@@ -4,10 +4,12 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -36,20 +38,37 @@ def test_every_workflow_says_what_it_may_do() -> None:
         assert "permissions" in yaml.safe_load(workflow.read_text()), workflow.name
 
 
-def test_digests_of_a_release_end_in_the_production_overlay(tmp_path: Path) -> None:
-    target = tmp_path / "deploy/k8s/overlays/prod"
-    target.mkdir(parents=True)
+@pytest.fixture
+def released(tmp_path: Path) -> list[dict[str, str]]:
+    """The images of the production overlay after two releases, with a registry's stand-in."""
     (tmp_path / ".ci").mkdir()
-    (tmp_path / ".ci/pin-images").write_text((ROOT / ".ci/pin-images").read_text())
-    source = ROOT / "deploy/k8s/overlays/prod/kustomization.yaml"
-    (target / "kustomization.yaml").write_text(source.read_text())
+    shutil.copy(ROOT / ".ci/pin-images", tmp_path / ".ci")
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
     for number, name in enumerate(("gateway", "router", "pii", "ledger", "analytics"), 1):
         (tmp_path / f"digest-{name}").write_text(f"sha256:{number:064x}\n")
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\necho sha256:{'e' * 64}\n")
+    docker.chmod(0o755)
     argv = ["bash", str(tmp_path / ".ci/pin-images"), "ghcr.io/us", str(tmp_path)]
-    subprocess.run(argv, check=True, env={"PATH": os.environ["PATH"]})
-    images = yaml.safe_load((target / "kustomization.yaml").read_text())["images"]
-    assert [i["digest"] for i in images] == [f"sha256:{n:064x}" for n in range(1, 6)]
-    assert images[2]["newName"] == "ghcr.io/us/modelmuxer-pii"
+    for _ in range(2):
+        subprocess.run(argv, check=True, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    file = tmp_path / "deploy/k8s/overlays/prod/kustomization.yaml"
+    return list(yaml.safe_load(file.read_text())["images"])
+
+
+def test_digests_of_a_release_end_in_the_production_overlay(
+    released: list[dict[str, str]],
+) -> None:
+    ours = [image for image in released if image["name"].startswith("modelmuxer-")]
+    assert [i["digest"] for i in ours] == [f"sha256:{n:064x}" for n in range(1, 6)]
+    assert ours[2]["newName"] == "ghcr.io/us/modelmuxer-pii"
+
+
+def test_a_release_pins_the_images_of_the_stores_too(released: list[dict[str, str]]) -> None:
+    theirs = {i["name"]: i["digest"] for i in released if not i["name"].startswith("modelmuxer-")}
+    assert set(theirs) == {"nats", "redis", "clickhouse/clickhouse-server"}
+    assert set(theirs.values()) == {f"sha256:{'e' * 64}"}
+    assert len(released) == 8
 
 
 def test_a_bill_of_materials_names_every_locked_package() -> None:
