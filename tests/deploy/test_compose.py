@@ -1,8 +1,11 @@
 """docker-compose.yml and the Dockerfile, as far as they can be read without an engine."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -105,3 +108,47 @@ def test_nats_takes_messages_as_large_as_the_contracts_promise() -> None:
         text = (ROOT / "deploy/k8s/base/nats" / file).read_text()
         size = re.search(r"max_payload: (\d+)MB", text)
         assert size and int(size[1]) * 1024 * 1024 == MAX_PAYLOAD
+
+
+class Override(yaml.SafeLoader):
+    """Reads compose's `!reset` and `!override` as what they leave."""
+
+
+Override.add_constructor("!reset", lambda loader, node: None)
+Override.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+
+
+def test_several_gateways_share_a_secret_and_neither_name_nor_port() -> None:
+    text = (ROOT / "deploy/compose/gateways.yml").read_text()
+    gateway = yaml.load(text, Override)["services"]["gateway"]
+    assert gateway["container_name"] is None
+    assert gateway["ports"] == ["127.0.0.1:8000-8009:8000"]
+    assert "${MODELMUXER_SECRET:?" in gateway["environment"]["MODELMUXER_SECRET"]
+    assert gateway["volumes"] == ["/data"]
+
+
+def test_grafana_reads_clickhouse_by_its_plugin_as_a_user_that_only_reads() -> None:
+    grafana, clickhouse = (compose()["services"][name] for name in ("grafana", "clickhouse"))
+    assert grafana["environment"]["GF_PLUGINS_PREINSTALL"].startswith("grafana-clickhouse-")
+    assert any(
+        "grafana-user.xml:/etc/clickhouse-server/users.d/" in v for v in clickhouse["volumes"]
+    )
+    for file in ("clickhouse/grafana-user.xml", "k8s/base/clickhouse/users.xml"):
+        users = ElementTree.parse(ROOT / "deploy" / file).getroot()
+        assert users.findtext("profiles/grafana/readonly") == "2", file
+        assert [q.text for q in users.iterfind("users/grafana/grants/query")] == [
+            "GRANT SELECT ON modelmuxer.*"
+        ], file
+
+
+@pytest.mark.parametrize("more", [[], ["-f", "deploy/compose/gateways.yml"]])
+def test_docker_compose_takes_the_files(more: list[str]) -> None:
+    docker = ["docker", "compose"]
+    try:
+        subprocess.run([*docker, "version"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("the compose plugin of docker is not installed")
+    argv = [*docker, "-f", "docker-compose.yml", *more, "config", "--quiet"]
+    given = {**os.environ, "API_KEYS": "sk-one", "MODELMUXER_SECRET": "secret"}
+    done = subprocess.run(argv, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
