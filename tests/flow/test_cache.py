@@ -1,6 +1,8 @@
 """The response cache: asked for, exact, per tenant, masked, and never for what went wrong."""
 
 import asyncio
+import signal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +11,8 @@ from redis.asyncio import Redis
 
 from tests.flow.asks import WEATHER, ask, streamed
 from tests.support.provider import Provider, fail, say, use
-from tests.support.stack import Stack
+from tests.support.servers import Server
+from tests.support.stack import Place, Stack, process_stack
 
 pytestmark = pytest.mark.anyio
 OTHER = """
@@ -26,7 +29,7 @@ def config() -> dict[str, str]:
     return {"more": OTHER}
 
 
-async def post(mux: Stack, body: dict[str, Any], key: str = "plain", **more: str) -> httpx.Response:
+async def post(mux: Place, body: dict[str, Any], key: str = "plain", **more: str) -> httpx.Response:
     headers = {"x-modelmuxer-cache": "read-write"} | more
     async with mux.http(key, **headers) as http:
         answer = await http.post("/v1/messages", json=body)
@@ -99,6 +102,22 @@ async def test_what_is_stored_holds_no_masked_value(mux: Stack, provider: Provid
     stored = [await redis.get(name) async for name in redis.scan_iter("gateway:answer:*")]
     await redis.aclose()
     assert stored and all(b"anna.schmidt" not in value for value in stored)
+
+
+@pytest.mark.slow
+async def test_what_pii_has_not_seen_is_not_stored(
+    tmp_path: Path, nats: Server, redis: Server
+) -> None:
+    names, gateway = (
+        ("ledger", "router", "pii", "gateway"),
+        'pii_down = "open"\ntimeouts.scan = 1.0',
+    )
+    async with process_stack(tmp_path, nats, redis, names, gateway=gateway) as mux:
+        mux.stop("pii", signal.SIGKILL)
+        for _ in range(2):
+            answer = await post(mux, ask("write to anna.schmidt@initech.io"), key="masked")
+            assert answer.headers["x-modelmuxer-cache"] == "miss"
+        assert len(mux.provider.messages) == 2
 
 
 async def test_an_unknown_mode_is_refused_by_name(mux: Stack) -> None:
