@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -25,6 +26,8 @@ Open = Callable[[Bus, Loaded], AbstractAsyncContextManager[None]]
 
 # What JetStream does while a cluster still elects its leaders, or is not there at all.
 ELECTING = (NatsTimeout, NoRespondersError, ServiceUnavailableError)
+# New objects between two looks of the garbage collector.
+GC_OBJECTS = 20_000
 ELECTION_SECONDS, AGAIN_SECONDS = 60.0, 0.5
 
 # A service that cannot start says why in one line and leaves with this code (sysexits EX_CONFIG).
@@ -49,6 +52,7 @@ async def run(name: str, open_service: Open, loaded: Loaded) -> None:
             opened(name, open_service, bus, loaded, stop),
             serve_probe(name, bus, settings),
         ):
+            _tidy_up()
             if not stop.is_set():
                 log.info("%s is ready", name)
             await stop.wait()
@@ -56,6 +60,14 @@ async def run(name: str, open_service: Open, loaded: Loaded) -> None:
             await bus.stop_serving()
     finally:
         await bus.close()
+
+
+def _tidy_up() -> None:
+    """What a service has built by now stays until its end: the garbage collector need not walk
+    it again with every ten thousand requests, nor look as often at what a request leaves."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS, 50, 100)
 
 
 @asynccontextmanager

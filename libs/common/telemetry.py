@@ -130,6 +130,8 @@ QUIET = ("httpx", "httpcore", "asyncio", "nats", "aiohttp", "urllib3", "presidio
 def set_up_logging(service: str, settings: Settings) -> None:
     """Text for people, or one JSON object a line (`log_format = "json"`), to standard error."""
     SERVICE[0] = service
+    # No line of ours tells its thread, process or task.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     plain = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S")
     handler.setFormatter(_Json() if settings.log_format == "json" else plain)

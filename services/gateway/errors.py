@@ -50,7 +50,9 @@ INTERNAL = frozenset({"headers", "status", "type", "retry", "final", "again", "a
 
 def header_text(value: object) -> bytes:
     """A header value out of any text: printable Latin-1, no line breaks, bounded."""
-    text = "".join(c if c.isprintable() else " " for c in " ".join(str(value).split()))
+    text = " ".join(str(value).split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
     return text.encode("latin-1", "replace")[:512]
 
 

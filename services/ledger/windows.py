@@ -1,6 +1,7 @@
 """Calendar windows in UTC: where the one that holds a moment starts, and where it ends."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from libs.common.contracts.spending import Window
 
@@ -44,8 +45,14 @@ def window_end(window: Window, at: float) -> int:
 
 
 def starts(at: float) -> dict[str, int]:
-    """The start of every window that holds `at`, by letter."""
-    return {letter: window_start(window, at) for window, letter in LETTERS.items()}
+    """The start of every window that holds `at`, by letter. Not to be changed: it is shared."""
+    return _starts(int(at) // HOUR)
+
+
+@lru_cache(64)
+def _starts(hour: int) -> dict[str, int]:
+    """Every window begins with an hour."""
+    return {letter: window_start(window, hour * HOUR) for window, letter in LETTERS.items()}
 
 
 def _month(moment: int, later: int) -> int:

@@ -4,6 +4,7 @@ A label names a request and sets the prior; the scorer and the prices decide (`q
 """
 
 import re
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -135,6 +136,7 @@ def is_scored(features: Features) -> bool:
     return not features.background and features.tools < 3
 
 
+@lru_cache(512)
 def _of_text(text: str, chars: int) -> tuple[str, float]:
     """The label the words speak for; confidence grows with their number."""
     lower = text.lower()
