@@ -23,6 +23,7 @@ from libs.common.settings.journal import JournalSettings
 log = logging.getLogger(__name__)
 Q = TypeVar("Q")
 MESSAGE_ID = "Nats-Msg-Id"
+AGAIN_SECONDS, LINGER = 1.0, 0.003
 
 
 class Letter(msgspec.Struct, array_like=True):
@@ -44,6 +45,7 @@ class Outbox:
         self._sending: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._look = True  # whether something may be in the spool
 
     @property
     def waiting(self) -> int:
@@ -75,13 +77,19 @@ class Outbox:
             await asyncio.wait(self._sending, timeout=self._settings.ack_timeout + 1)
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while not (self._closing and not self._queue):
-            if self.spooled and self._bus.connected and not self._closing:
-                await self._resend()
+            if self._look and self._bus.connected and not self._closing:
+                if self.spooled:
+                    await self._resend()
+                self._look = bool(self.spooled)
             self._wake.clear()
             self._send_queue()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), 1.0)
+            if self._look:
+                loop.call_later(AGAIN_SECONDS, self._wake.set)
+            await self._wake.wait()
+            if not self._closing:  # what happens at once is told with one write
+                await asyncio.sleep(LINGER)
 
     def _send_queue(self) -> None:
         while self._queue:
@@ -111,6 +119,8 @@ class Outbox:
         return b'"error"' not in reply.data
 
     def _keep(self, letter: Letter) -> None:
+        self._look = True
+        self._wake.set()
         try:
             self._spool.parent.mkdir(parents=True, exist_ok=True)
             with self._spool.open("ab") as file:
