@@ -7,11 +7,10 @@ as the JSON body. What must not be lost goes through `journal.py`, not through h
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -67,9 +66,7 @@ class Bus:
         rejoined = Hooks()
         options = settings.options(name, _note) | {"reconnected_cb": rejoined.call}
         try:
-            client = await asyncio.wait_for(
-                nats.connect(name=name, **options), settings.connect_timeout
-            )
+            client = await _ended(_join(name, options), settings.connect_timeout)
         except LOST as error:
             raise Unavailable(f"no nats-server at {settings.url} ({_words(error)})") from error
         return cls(client, name, in_flight, rejoined)
@@ -191,6 +188,37 @@ class Bus:
         self._gate.release()
         if not task.cancelled() and (error := task.exception()):
             log.error("a message handler failed", exc_info=error)
+
+
+async def _join(name: str, options: dict[str, Any]) -> Client:
+    """nats-py takes a server that hangs up within the handshake for a connection: try again."""
+    while True:
+        client = Client()
+        try:
+            await client.connect(name=name, **options)
+        finally:
+            if not client.is_connected:
+                await client.close()
+        if client.is_connected:
+            return client
+        await asyncio.sleep(options["reconnect_time_wait"])
+
+
+async def _ended(work: Coroutine[Any, Any, R], seconds: float) -> R:
+    """As `asyncio.wait_for`, but sure to end: that of Python 3.11, which nats-py uses within, may
+    swallow a cancellation, and nats-py then tries for ever. So it is cancelled more than once."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        for _ in range(10):
+            if task.done():
+                break
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.1)
+    if task.done() and not task.cancelled():
+        return task.result()
+    raise TimeoutError
 
 
 async def _answer(

@@ -1,10 +1,12 @@
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
 
+from libs.common import bus as bus_module
 from libs.common.bus import Bus
 from libs.common.contracts.identity import LOOK_UP_KEY, FoundKey, LookUpKey, Principal
 from libs.common.contracts.usage import USED, Usage
@@ -79,6 +81,37 @@ async def test_no_service_is_unavailable_at_once(nats: Server) -> None:
         await client.ask(LOOK_UP_KEY, ASK, timeout=5)
     assert time.monotonic() - start < 1
     await client.close()
+
+
+@pytest.mark.parametrize("greeting", [b"", b'INFO {"max_payload": 1024}\r\n'])
+async def test_a_server_that_hangs_up_is_no_connection_and_ends_in_time(greeting: bytes) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        start = time.monotonic()
+        # Many at once, so that some end in the very moment in which a try of theirs fails.
+        asks = [Bus.connect(BusSettings(url=url, connect_timeout=0.3), "client") for _ in range(50)]
+        ends = await asyncio.gather(*asks, return_exceptions=True)
+        assert {type(end) for end in ends} == {Unavailable}
+        assert time.monotonic() - start < 1.5
+
+
+async def test_an_end_is_sure_where_a_cancellation_is_swallowed() -> None:
+    async def deaf() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    start = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await bus_module._ended(deaf(), 0.1)
+    assert time.monotonic() - start < 1
 
 
 async def test_what_is_in_hand_is_answered_before_a_service_leaves(nats: Server) -> None:
