@@ -54,8 +54,8 @@ class Outbox:
 
     @property
     def spooled(self) -> int:
-        """Bytes in the spool file."""
-        return self._spool.stat().st_size if self._spool.exists() else 0
+        """Bytes that wait on disk."""
+        return _size(self._spool) + _size(self._beside("sending"))
 
     def put(self, event: Event[Q], body: Q, id: str) -> None:
         """Say that it happened. The same `id` counts once."""
@@ -77,19 +77,16 @@ class Outbox:
             await asyncio.wait(self._sending, timeout=self._settings.ack_timeout + 1)
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not (self._closing and not self._queue):
-            if self._look and self._bus.connected and not self._closing:
-                if self.spooled:
-                    await self._resend()
-                self._look = bool(self.spooled)
-            self._wake.clear()
+        while not self._closing:
+            self._wake.clear()  # before anything is looked at: what comes meanwhile wakes again
+            if self._look and self._bus.connected:
+                await self._empty_spool()
             self._send_queue()
-            if self._look:
-                loop.call_later(AGAIN_SECONDS, self._wake.set)
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), AGAIN_SECONDS if self._look else None)
             if not self._closing:  # what happens at once is told with one write
                 await asyncio.sleep(LINGER)
+        self._send_queue()
 
     def _send_queue(self) -> None:
         while self._queue:
@@ -133,15 +130,25 @@ class Outbox:
 
     def _adopt(self) -> None:
         """Take over what processes of our service that have ended did not get rid of."""
-        for left in sorted(self._family.parent.glob(f"{self._family.name}-*")):
+        mine = self._beside("adopted")
+        # Ours is there already if we died here, with the process id that we have again.
+        for left in (mine, *sorted(self._family.parent.glob(f"{self._family.name}-*"))):
             pid = left.name.removeprefix(f"{self._family.name}-").partition(".")[0]
-            if not pid.isdigit() or _runs(int(pid)):
+            if left != mine and (not pid.isdigit() or _runs(int(pid))):
                 continue
             with contextlib.suppress(FileNotFoundError):  # another was faster
-                mine = left.rename(self._beside("adopted"))
+                left.rename(mine)
                 with self._spool.open("ab") as file:
                     file.write(mine.read_bytes())
                 mine.unlink()
+
+    async def _empty_spool(self) -> None:
+        try:
+            if self.spooled:
+                await self._resend()
+            self._look = bool(self.spooled)
+        except OSError as error:  # a full disk, or one that another process shares
+            log.error("the spool cannot be sent now: %s", error)
 
     async def _resend(self) -> None:
         """Send the spool again, in order; what is not taken stays."""
@@ -154,14 +161,20 @@ class Outbox:
                 letter = msgspec.json.decode(line, type=Letter)
             except msgspec.MsgspecError:
                 continue  # a line cut by a crash: its event was never promised
-            if not await self._acknowledged(letter):
-                rest = b"\n".join(lines[number:]) + b"\n"
-                taken.unlink()
+            if self._closing or not await self._acknowledged(letter):
                 with self._spool.open("ab") as file:
-                    file.write(rest)
+                    file.write(b"\n".join(lines[number:]) + b"\n")
+                taken.unlink()  # last: told twice is once to the journal
                 return
         taken.unlink()
         log.info("sent %d spooled events", len(lines))
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _runs(pid: int) -> bool:

@@ -1,10 +1,12 @@
 """Events that wait on disk while the journal is away, whoever of their service lives on."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from libs.common.bus import Bus
@@ -12,7 +14,7 @@ from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.identity import Principal
 from libs.common.contracts.usage import USED, Usage
 from libs.common.journal import ensure_streams
-from libs.common.outbox import Outbox
+from libs.common.outbox import Letter, Outbox
 from libs.common.replay import replay
 from libs.common.settings.bus import BusSettings
 from libs.common.settings.journal import JournalSettings
@@ -83,4 +85,35 @@ async def test_the_spool_of_a_living_process_is_left_alone(nats: Server, tmp_pat
             pass
         living.kill()
     assert theirs.read_text() == "something"
+    await bus.close()
+
+
+async def test_what_it_left_under_its_own_process_id_is_sent(nats: Server, tmp_path: Path) -> None:
+    """A container's process has the same id after every start."""
+    bus = await Bus.connect(BusSettings(url=nats.url), "test")
+    await ensure_streams(bus, JournalSettings())
+    spool = tmp_path / "spool" / "gateway"
+    spool.parent.mkdir()
+    for what in ("adopted", "sending"):
+        letter = Letter(USED.subject, f"{what}.1", msgspec.json.encode(row(what)))
+        left = spool.with_name(f"gateway-{os.getpid()}.{what}")
+        left.write_bytes(msgspec.json.encode(letter) + b"\n")
+    async with Outbox(bus, JournalSettings(), spool), asyncio.timeout(10):
+        while list(spool.parent.iterdir()):
+            await asyncio.sleep(0.02)
+    assert await told(bus) == {"adopted", "sending"}
+    await bus.close()
+
+
+async def test_what_is_said_just_before_the_end_is_sent(nats: Server, tmp_path: Path) -> None:
+    bus = await Bus.connect(BusSettings(url=nats.url), "test")
+    await ensure_streams(bus, JournalSettings())
+    async with asyncio.timeout(10):
+        for number in range(4):
+            async with Outbox(bus, JournalSettings(), tmp_path / "gateway") as outbox:
+                await asyncio.sleep(0.01)
+                for part in "ab":
+                    outbox.put(USED, row(f"{number}{part}"), f"{number}{part}.1")
+                    await asyncio.sleep(0.001 if part == "a" else 0)
+    assert await told(bus) == {f"{number}{part}" for number in range(4) for part in "ab"}
     await bus.close()
