@@ -15,6 +15,7 @@ import urllib.request
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import ContextVar
+from http.client import HTTPException
 from typing import Any
 
 import msgspec
@@ -158,7 +159,7 @@ class Tracer:
             spans = [self._ended.popleft() for _ in range(count)]
             try:
                 await asyncio.to_thread(self._post, encoded(self._service, spans))
-            except OSError as error:
+            except (OSError, HTTPException) as error:
                 log.warning("%d spans are lost: the collector says %s", count, error)
                 return
 

@@ -1,5 +1,6 @@
 """One trace over HTTP and NATS; spans go to a collector where one is named."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -97,6 +98,20 @@ async def test_an_error_marks_its_span_and_an_absent_collector_harms_nobody() ->
         with pytest.raises(NotFound), tracer.inside(None, "x", SERVER) as span:
             raise NotFound("no")
     assert span and span.error == "NotFound"
+
+
+async def test_what_answers_without_http_costs_spans_and_nothing_else() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"no HTTP\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        tracer = Tracer("gateway", TelemetrySettings(otlp_url=f"http://127.0.0.1:{port}"))
+        async with tracer.sending():
+            with tracer.inside(None, "x", SERVER):
+                pass
 
 
 async def test_without_a_trace_or_a_collector_nothing_is_made() -> None:
