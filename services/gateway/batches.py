@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 from msgspec import Raw, Struct
 
+from libs.common.catalogue import DATED
 from libs.common.contracts.identity import Key, Principal
 from libs.common.contracts.spending import RESERVE, Offer, Reservation, Reserve
 from libs.common.contracts.usage import USED, Tokens, Usage
@@ -169,7 +170,7 @@ def add_usage(line: bytes, used: dict[str, Tokens]) -> None:
 def settle(kit: Kit, held: Held, used: Mapping[str, Tokens]) -> None:
     """One row per model. The same rows again, from another gateway, count once."""
     for group in held.groups:
-        tokens = used.get(group.model) or _same_family(group.model, used)
+        tokens = used.get(group.model) or _dated(group.model, used)
         cost = kit.prices.price("anthropic", group.model, "dearest").cost(tokens, batch=True)
         row = msgspec.structs.replace(
             held.row,
@@ -264,11 +265,11 @@ async def _restored_line(kit: Kit, reader: Reader, line: bytes) -> bytes:
     return msgspec.json.encode({**entry, "result": {**result, "message": Raw(shown)}})
 
 
-def _same_family(model: str, used: Mapping[str, Tokens]) -> Tokens:
+def _dated(model: str, used: Mapping[str, Tokens]) -> Tokens:
     """A provider may answer with the dated name of the model that was asked for."""
     found = Tokens()
     for name, tokens in used.items():
-        if name.startswith(model) or model.startswith(name):
+        if DATED.sub("", name) == DATED.sub("", model):
             found = _sum(found, tokens)
     return found
 

@@ -1,6 +1,5 @@
 """Requests that go to Anthropic as they are: batches, files. Headers in, answer out."""
 
-import contextlib
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -82,14 +81,17 @@ def streamed(reply: HttpReply) -> StreamingResponse:
 
 
 async def lines(reply: HttpReply) -> AsyncIterator[bytes]:
-    """The lines of a JSON Lines body, without their ends."""
+    """The lines of a JSON Lines body, without their ends. Raises HttpFault for one that is cut:
+    what it adds up to is not all."""
     rest = b""
-    with contextlib.suppress(CallFailed):
+    try:
         async for chunk in reply.chunks():
             *whole_lines, rest = (rest + chunk).split(b"\n")
             for line in whole_lines:
                 if line.strip():
                     yield line
+    except CallFailed as failure:
+        raise HttpFault(502, failure.detail) from None
     if rest.strip():
         yield rest
 

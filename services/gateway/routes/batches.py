@@ -17,6 +17,7 @@ from services.gateway.batches import KEPT_SECONDS, Held
 from services.gateway.body import Body
 from services.gateway.call import new_request_id
 from services.gateway.endpoint import call_of
+from services.gateway.errors import HttpFault
 from services.gateway.forward import (
     anthropic_target,
     forward,
@@ -147,9 +148,14 @@ async def _settle_ended(kit: Kit, id: str, held: Held) -> None:
         log.warning("batch %s is not settled yet: %s", id, failure.detail)
         return
     used: dict[str, Tokens] = {}
-    async for line in lines(reply):
-        batches.add_usage(line, used)
-    await reply.close()
+    try:
+        async for line in lines(reply):
+            batches.add_usage(line, used)
+    except HttpFault as fault:
+        log.warning("batch %s is not settled yet: %s", id, fault.detail)
+        return
+    finally:
+        await reply.close()
     if reply.status == 200:
         batches.settle(kit, held, used)
         held.settled = True
