@@ -29,7 +29,7 @@ STEPS = bytes.maketrans(BRACKETS, b"\x01\x01\xff\xff")
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # Elements of a value that is laid out in lines: each as long as it is deep, so some 64 MB.
 MAX_LINES = 64_000
-KNOWN_TOOLS = 64
+KNOWN_TOOLS, KNOWN_BYTES = 64, 500_000
 
 
 class Part(Struct, gc=False):
@@ -46,7 +46,7 @@ def check_bounds(fields: Fields, tools: bytes, settings: GatewaySettings) -> Non
     names the field and the limit."""
     for name, raw in fields.items():
         # Clients bring the same tools with every request, most of its bytes.
-        known = name == "tools"
+        known = name == "tools" and len(tools) <= KNOWN_BYTES
         excess = (_known_excess if known else _excess)(
             tools if known else raw, name in HOLDERS, settings.max_depth - 1, settings.max_blocks
         )
