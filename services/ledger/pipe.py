@@ -8,6 +8,7 @@ whose errors this raises too.
 import asyncio
 import contextlib
 import ssl
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -57,6 +58,11 @@ class Pipe:
         self._connecting: asyncio.Task[_Wire] | None = None
         self._closed = False
 
+    @property
+    def heard(self) -> float:
+        """When the last good connection had its last answer (monotonic)."""
+        return self._wire.heard if self._wire else 0.0
+
     async def execute(self, *command: str | bytes | int | float) -> Reply:
         """Raises the errors of redis-py."""
         wire = self._wire
@@ -99,7 +105,7 @@ class Pipe:
         except OSError as error:  # asyncio's TimeoutError is one
             wire.give_up(ConnectionError("redis does not answer"))
             raise ConnectionError(f"redis does not answer: {error or 'timeout'}") from error
-        except RedisError:
+        except (RedisError, asyncio.CancelledError):
             wire.give_up(ConnectionError("redis is not ready"))
             raise
         self._wire = wire
@@ -143,6 +149,7 @@ class _Wire(asyncio.Protocol):
         self._waiting: deque[tuple[float, asyncio.Future[Reply]]] = deque()
         self._buffer: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
+        self.heard = 0.0
         self.lost = False
 
     def send(self, *command: Any) -> "asyncio.Future[Reply]":
@@ -176,6 +183,7 @@ class _Wire(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        self.heard = time.monotonic()
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
             _, future = self._waiting.popleft()

@@ -113,10 +113,10 @@ class Keeper:
             await close_month(self._register, self._store, self._now())
             self._looked = self._now()
 
-    async def _restarted(self, scripts: Scripts) -> None:
+    async def _restarted(self, scripts: Scripts, heard: float) -> None:
         """Put back what Redis may have lost, and wait until every replica has done so: nobody
         reserves before. The rows it has lost follow from the journal, see `watch`."""
-        lost = await self._book.recent.repeat(scripts)
+        lost = await self._book.recent.repeat(scripts, heard)
         await self._register.restore(scripts)
         log.warning("redis was started again; %d reservations were put back", lost)
         await asyncio.sleep(GRACE)

@@ -31,7 +31,7 @@ class Held(Struct, frozen=True, kw_only=True):
 
 
 class Recent:
-    """The reservations this replica made in the last seconds."""
+    """The reservations this replica made last."""
 
     def __init__(self) -> None:
         self._made: deque[tuple[float, Asked, Answer]] = deque(maxlen=MOST)
@@ -42,9 +42,10 @@ class Recent:
         while self._made[0][0] < now - SECONDS:
             self._made.popleft()
 
-    async def repeat(self, scripts: Scripts) -> int:
-        """Put back those that the store lacks; returns how many."""
-        since = time.monotonic() - SECONDS
+    async def repeat(self, scripts: Scripts, heard: float) -> int:
+        """Put back those that the store lacks since it was last heard, however long it was away;
+        returns how many."""
+        since = heard - SECONDS
         made = [held(asked, answer) for at, asked, answer in self._made if at >= since]
         return sum([await put_back(scripts, each) for each in made])
 

@@ -65,14 +65,15 @@ class Store(Scripts):
     errors of AWAY when Redis is.
 
     A Redis that was started again, or another that took its place, may lack the last moments:
-    `on_restart` mends that on the new connection before anything else is asked of it.
+    `on_restart` mends that on the new connection before anything else is asked of it. It is told
+    when the old one was last heard.
     """
 
     def __init__(self, redis: "Redis", url: str, timeout: float) -> None:
         self.redis, self._pipe = redis, Pipe(url, timeout, self._welcome)
         scripts = {path.stem: Script(path.read_text()) for path in FOLDER.glob("*.lua")}
         super().__init__(self._pipe.execute, scripts)
-        self.on_restart: Callable[[Scripts], Awaitable[None]] | None = None
+        self.on_restart: Callable[[Scripts, float], Awaitable[None]] | None = None
         self._known = ""
 
     async def close(self) -> None:
@@ -85,7 +86,7 @@ class Store(Scripts):
     async def _welcome(self, send: Send) -> None:
         run = run_of(await send("INFO", "server"))
         if self._known not in ("", run) and self.on_restart:
-            await self.on_restart(Scripts(send, self._scripts))
+            await self.on_restart(Scripts(send, self._scripts), self._pipe.heard)
         self._known = run
 
 

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from libs.common.errors import BudgetExceeded, Unavailable
+from services.ledger.recent import SECONDS
 from tests.ledger.conftest import loaded_for, replica
 from tests.ledger.support import MEMBER, Client, offer, until
 from tests.support.servers import Server, redis_server, running
@@ -30,9 +31,17 @@ async def forget_what_follows(redis: Server) -> None:
 
 
 def crash(redis: Server) -> None:
+    end(redis)
+    come_back(redis)
+
+
+def end(redis: Server) -> None:
     for file in redis.cwd.glob("appendonlydir/*"):
         file.unlink()
     redis.kill()
+
+
+def come_back(redis: Server) -> None:
     redis.argv = [*redis.argv, "--appendonly", "no"]
     redis.start()
     redis.argv = redis.argv[:-2]
@@ -54,6 +63,20 @@ async def test_reservations_that_redis_lost_still_hold_their_room(
             await client.reserve("too much", offer(300))
         client.use("r0", 70)
         await client.settled(70, reserved=700)
+
+
+@pytest.mark.slow
+async def test_reservations_hold_their_room_however_long_redis_was_away(
+    tmp_path: Path, nats: Server, redis: Server, client: Client
+) -> None:
+    async with replica(loaded_for(tmp_path / "a", nats, redis)):
+        await client.budget(1000, window="total")
+        await forget_what_follows(redis)
+        await client.reserve("r0", offer(800))
+        end(redis)
+        await asyncio.sleep(SECONDS + 1)
+        come_back(redis)
+        await client.settled(0, reserved=800)
 
 
 async def test_a_budget_that_redis_lost_still_holds(
