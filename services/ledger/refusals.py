@@ -56,12 +56,19 @@ def _sentence(held: Held, data: dict[str, Any], estimate: int) -> str:
             f"This call may cost {usd_short(estimate)}, more than the {usd_short(held.limit)} "
             "it may cost at most (x-modelmuxer-max-cost-usd)."
         )
+    budget = f"The {data['window']} budget of {data['scope']} {data['scope_id']}"
+    left = f"has {usd_short(held.room)} left" if held.room > 0 else "is used up"
     reserved = f" and {usd_short(held.reserved)} reserved" if held.reserved else ""
-    until = f"; it resets at {data['resets_at']}" if data["resets_at"] else ""
+    until, fix = "", "Raise the limit"
+    if held.room > 0:
+        fix += ", or ask for less (a lower max_tokens, a cheaper model)"
+    elif data["resets_at"]:
+        fix += " or wait for the reset"
+    if data["resets_at"]:
+        until = f"; it resets at {data['resets_at']}"
     return (
-        f"The {data['window']} budget of {data['scope']} {data['scope_id']} is used up: "
-        f"{usd_short(held.spent)} of {usd_short(held.limit)} spent{reserved}, and this call may "
-        f"cost {usd_short(estimate)}{until}. Raise the limit or wait for the reset."
+        f"{budget} {left}: {usd_short(held.spent)} of {usd_short(held.limit)} spent{reserved}, "
+        f"and this call may cost {usd_short(estimate)}{until}. {fix}."
     )
 
 

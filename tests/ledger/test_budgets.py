@@ -32,6 +32,17 @@ async def test_a_call_that_does_not_fit_is_refused_with_its_reasons(ledger: Clie
     assert [other["model"] for other in data["alternatives"]] == ["small"]
 
 
+async def test_a_refusal_says_whether_a_budget_is_used_up_or_what_is_left(ledger: Client) -> None:
+    await ledger.budget(1_000_000)
+    with pytest.raises(BudgetExceeded, match=r"has \$1\.00 left: \$0.* may cost \$3\.00"):
+        await ledger.reserve("r1", offer(3_000_000))
+    ledger.use("r2", 1_000_000)
+    await ledger.settled(1_000_000)
+    with pytest.raises(BudgetExceeded, match=r"is used up: \$1\.00 of \$1\.00 spent") as caught:
+        await ledger.reserve("r3", offer(3_000_000))
+    assert "wait for the reset" in str(caught.value)
+
+
 async def test_the_same_attempt_asked_again_gets_the_same_reservation(ledger: Client) -> None:
     await ledger.budget(1000)
     first = await ledger.reserve("r1", offer(600))
