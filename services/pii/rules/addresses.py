@@ -10,6 +10,7 @@ from services.pii.rules.words import words
 
 V4 = re.compile(r"[0-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![\w]|[.-][0-9])")
 V6 = re.compile(r"[23][0-9a-fA-F]{3}:[0-9a-fA-F:]{2,39}(?![\w:])")
+V6_COLON = re.compile(r":(?<=[23][0-9a-fA-F]{3}:)")
 VERSION = re.compile(
     r"(?:vers(?:ion)?s?|release|\brev|build|firmware|driver|\bv|oid|[a-z+]/|[=<>~^!]=\s?|[<>~^])[\"':=\s(]{0,4}$"
 )
@@ -30,14 +31,24 @@ WELL_KNOWN = frozenset(
 
 
 def find(text: Text) -> Iterator[Hit]:
-    for match in V4.finditer(text.text):
+    for match in text.numbers(V4, digits=4, dots=3):
         if _is_public(match[0]) and _stands_alone(text, match) and not _is_version(text, match):
             yield Hit(match.start(), match.end(), "IP", 0.95, "a public IPv4 address")
-    for match in V6.finditer(text.text):
+    for match in _with_colons(text.text):
         value = _without_port(match[0])
         if value.count(":") >= 3 and _is_public(value) and _stands_alone(text, match):
             end = match.start() + len(value)
             yield Hit(match.start(), end, "IP", 0.95, "a public IPv6 address")
+
+
+def _with_colons(text: str) -> "Iterator[re.Match[str]]":
+    """The matches of V6, looked for at the colons, which are rare."""
+    done = 0
+    for colon in V6_COLON.finditer(text):
+        match = V6.match(text, colon.start() - 4)
+        if match and match.start() >= done:
+            done = match.end()
+            yield match
 
 
 def _without_port(value: str) -> str:

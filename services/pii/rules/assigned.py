@@ -58,8 +58,13 @@ COMMANDS = tuple(
         (":5432:", r"[\w*.-]{1,64}:[\w.@-]{1,64}:([^\s:'\"]{6,128})(?=\s|$)"),
     )
 )
-
-
+# Without one of these in the text, only commands without a dash can be there.
+DASH = re.compile(r"-(?:(?<=\s-)[apu-]|securestring)")
+PLAIN_COMMANDS = tuple(
+    command
+    for command in COMMANDS
+    if command[0] in ("identified by", "login ", "net user ", ":5432:")
+)
 # What may stand on a line before a name whose value is the rest of the line.
 LINE_START = re.compile(r"[\w \t.\-\[\]#;:]*\Z")
 
@@ -171,7 +176,8 @@ def _is_env_line(text: Text, name: names.Name) -> bool:
 
 def _in_commands(text: Text) -> Iterator[Hit]:
     lower = text.lower
-    for literal, pattern in COMMANDS:
+    commands = COMMANDS if DASH.search(lower) else PLAIN_COMMANDS
+    for literal, pattern in commands:
         at = lower.find(literal)
         while at != -1:
             match = pattern.match(text.text, at)

@@ -11,7 +11,6 @@ from services.pii.rules.dummies import is_filler
 from services.pii.rules.hit import Hit, Text
 from services.pii.rules.vendors import INSIDE, VENDORS
 
-RUN = re.compile(r"[A-Za-z0-9_-]{16,}")
 LITERAL = re.compile(r"[A-Za-z0-9_-]{1,3}(?![{?])")
 
 
@@ -41,12 +40,11 @@ SHORTEST = 36
 
 
 def find(text: Text) -> Iterator[Hit]:
-    for run in RUN.finditer(text.text):
-        start = run.start()
-        while start < run.end() and text.text[start] in "-_":
+    for start, end in text.runs():
+        while start < end and text.text[start] in "-_":
             start += 1
         hit = _vendor_key(text.text, start)
-        if hit is None and run.end() - start >= SHORTEST:
+        if hit is None and end - start >= SHORTEST:
             hit = _by_inside(text.text, start)
         if hit:
             yield hit

@@ -23,16 +23,37 @@ LOGIN = re.compile(
     r"[^\s/:@\"'<>`\\]{0,80}:([^\s/@\"'<>`\\](?:[^\s\"'<>`/\\]{0,120}[^\s/\"'<>`@\\])?)@(?=[\w.\[$%{-])"
 )
 TOKEN = re.compile(r"([A-Za-z0-9_-]{16,200})(?::x-oauth-basic)?@(?=[\w\[])")
-DOTTED_FORMATS = tuple((v, literal, back, re.compile(p)) for v, literal, back, p in DOTTED)
+# Vendor, literal, how far before it the key begins, format.
+Format = tuple[str, str, int, "re.Pattern[str]"]
+# A rare character of each literal, where there is one: the search skips from one to the next.
+RARE = "~$./:"
+
+
+def _sieves() -> Iterator[tuple["re.Pattern[str]", tuple[Format, ...]]]:
+    """The dotted formats by their rare character, with a pattern that says if there is any."""
+    groups: dict[str, list[Format]] = {}
+    for vendor, literal, back, pattern in DOTTED:
+        rare = next((char for char in RARE if char in literal), literal)
+        groups.setdefault(rare, []).append((vendor, literal, back, re.compile(pattern)))
+    for rare, formats in groups.items():
+        ways = (
+            f"{re.escape(literal.partition(rare)[2])}(?<={re.escape(literal)})"
+            for _, literal, _, _ in formats
+        )
+        yield re.compile(f"{re.escape(rare)}(?:{'|'.join(ways)})"), tuple(formats)
+
+
+SIEVES = tuple(_sieves())
 
 
 def find(text: Text) -> Iterator[Hit]:
     yield from _private_keys(text.text)
     yield from _web_tokens(text.text)
     yield from _logins(text.text)
-    for vendor, literal, back, pattern in DOTTED_FORMATS:
-        if literal in text.text:
-            yield from _dotted(text.text, vendor, literal, back, pattern)
+    for sieve, formats in SIEVES:
+        if sieve.search(text.text):
+            for vendor, literal, back, pattern in formats:
+                yield from _dotted(text.text, vendor, literal, back, pattern)
 
 
 def _private_keys(text: str) -> Iterator[Hit]:

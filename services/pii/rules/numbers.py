@@ -58,13 +58,13 @@ NEAR, FAR = 60, 1200
 
 
 def find(text: Text) -> Iterator[Hit]:
-    yield from _ibans(text.text)
+    yield from _ibans(text)
     yield from _cards(text)
     yield from _ssns(text)
 
 
 def _cards(text: Text) -> Iterator[Hit]:
-    for match in CARD.finditer(text.text):
+    for match in text.numbers(CARD, digits=12):
         digits = re.sub("[^0-9]", "", match[0])
         if (
             BRANDS.fullmatch(digits)
@@ -99,8 +99,9 @@ def _luhn(digits: str) -> bool:
     return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
 
 
-def _ibans(text: str) -> Iterator[Hit]:
-    for match in IBAN.finditer(text):
+def _ibans(whole: Text) -> Iterator[Hit]:
+    text = whole.text
+    for match in _in_iban_form(whole):
         length = IBAN_LENGTHS.get(match[0][:2])
         start = match.start()
         if not length or (start and (text[start - 1].isalnum() or text[start - 1] in "_+/")):
@@ -112,6 +113,15 @@ def _ibans(text: str) -> Iterator[Hit]:
         value = re.sub("[ -]", "", match[0][:end])
         if value not in TEST_IBANS and _mod97(value):
             yield Hit(start, start + end, "IBAN", 1.0, "an IBAN (checksum)")
+
+
+def _in_iban_form(text: Text) -> "Iterator[re.Match[str]]":
+    at = text.kinds.find(b"AA00")
+    while at != -1:
+        match = IBAN.match(text.text, at)
+        if match:
+            yield match
+        at = text.kinds.find(b"AA00", match.end() if match else at + 1)
 
 
 def _end_after(text: str, length: int) -> int:
@@ -130,21 +140,21 @@ def _mod97(value: str) -> bool:
 
 
 def _ssns(text: Text) -> Iterator[Hit]:
-    named = SSN_NAME.search(text.lower)
-    if named is None:
-        return
-    for match in SSN.finditer(text.text, named.start()):
-        digits = re.sub("[^0-9]", "", match[0])
-        if _is_ssn(digits) and _alone(text.text, match.start()) and _is_named(text, match):
+    formed = [match for match in text.numbers(SSN, digits=9) if _is_ssn(text.text, match)]
+    named = SSN_NAME.search(text.lower) if formed else None
+    for match in formed:
+        if named and named.start() < match.start() and _is_named(text, match):
             yield Hit(match.start(), match.end(), "SSN", 0.95, "an SSN after its name")
 
 
-def _is_ssn(digits: str) -> bool:
+def _is_ssn(text: str, match: "re.Match[str]") -> bool:
+    digits = re.sub("[^0-9]", "", match[0])
     return (
         digits[:3] not in ("000", "666")
         and digits[3:5] != "00"
         and digits[5:] != "0000"
         and digits not in TEST_SSNS
+        and _alone(text, match.start())
     )
 
 

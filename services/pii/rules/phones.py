@@ -61,14 +61,14 @@ def _international(text: Text) -> Iterator[Hit]:
 
 
 def _domestic(text: Text, region: str) -> Iterator[Hit]:
-    for match in DOMESTIC.finditer(text.text):
+    for match in text.numbers(DOMESTIC, digits=9):
         if _alone(text.text, match.start()) and plans.is_national(_digits(match[0]), region):
             yield Hit(match.start(), match.end(), "PHONE", 0.85, f"a number as {region} writes it")
 
 
 def _named(text: Text, region: str) -> Iterator[Hit]:
     heads = Heads(text.lower)
-    for match in NATIONAL.finditer(text.text):
+    for match in text.numbers(NATIONAL, digits=6):
         written = match[0]
         before = text.text[max(0, match.start() - 12) : match.start()]
         if not _alone(text.text, match.start()) or _is_other(written) or DRAWING.search(before):
