@@ -74,11 +74,19 @@ class Engine:
         self._prose = _with_model(detector, model) if model else self._plain
 
     def hits(self, text: str, *, prose: bool = False) -> list[Hit]:
-        engine = self._prose if prose else self._plain
-        artifacts = self._artifacts if engine is self._plain else None
-        results = engine.analyze(
-            text, LANGUAGE, return_decision_process=True, nlp_artifacts=artifacts
-        )
+        if prose and self._prose is not self._plain:
+            results = self._prose.analyze(text, LANGUAGE, return_decision_process=True)
+        else:
+            # Asked for one type the composite finds all. Unasked, the engine would list all
+            # types on each call, and look up a threshold for each result.
+            results = self._plain.analyze(
+                text,
+                LANGUAGE,
+                entities=["SECRET"],
+                score_threshold=0,
+                return_decision_process=True,
+                nlp_artifacts=self._artifacts,
+            )
         return [_hit(result) for result in results]
 
 
