@@ -18,8 +18,10 @@ from services.analytics.store import Store, pieces
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 30.0  # another replica may have died between its note and its sums
 AWAY_SECONDS = 1.0
-# Under load the sums are computed once for many batches: they are the dearest statements.
-REST_SECONDS, REST = 1.0, 19.0
+# The sums are computed once for many batches: they are the dearest statements. Whoever asks for
+# a report meanwhile has them computed, as long as that is quick.
+REST_SECONDS, REST = 10.0, 19.0
+FRESH_SECONDS, QUICK_SECONDS = 1.0, 0.25
 HOUR, DAY = 3600, 86400
 
 DIMENSIONS = "org, team, user, key_id, run, agent, provider, asked, model, reason"
@@ -71,10 +73,13 @@ SELECT org, hour, version, true FROM dirty FINAL WHERE NOT clean AND version <= 
 
 
 class Rollups:
-    """`mark` notes what changed; `run` computes it, taking at most a twentieth of the time."""
+    """`mark` notes what changed; `run` computes it, taking at most a twentieth of the time, and
+    `freshen` for a report that cannot wait so long."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._turn = asyncio.Lock()
+        self._ended = self._took = 0.0
         self._wake = asyncio.Event()
         self._wake.set()  # what an earlier process left behind
 
@@ -90,20 +95,33 @@ class Rollups:
 
     async def run(self) -> None:
         """Until cancelled. What is noted and not computed yet is found by the next start."""
-        clock = asyncio.get_running_loop().time
         while True:
             await self._woken()
-            began = clock()
             try:
                 await self.settle()
             except Unavailable as error:
                 log.warning("the sums must wait: %s", error)
                 self._wake.set()
                 await asyncio.sleep(AWAY_SECONDS)
-            await asyncio.sleep(max(REST_SECONDS, REST * (clock() - began)))
+            await asyncio.sleep(max(REST_SECONDS, REST * self._took))
+
+    async def freshen(self) -> None:
+        """Compute what is noted, unless that was done just now or takes long. Raises Unavailable
+        if the store is away."""
+        age = asyncio.get_running_loop().time() - self._ended
+        if age > FRESH_SECONDS and self._took < QUICK_SECONDS:
+            await self.settle()
 
     async def settle(self) -> None:
         """Compute everything that is noted."""
+        clock = asyncio.get_running_loop().time
+        async with self._turn:
+            began = clock()
+            await self._settle()
+            self._ended = clock()
+            self._took = self._ended - began
+
+    async def _settle(self) -> None:
         marked = await self._store.read_own_writes(MARKED)
         if not marked:
             return
