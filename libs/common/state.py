@@ -80,12 +80,12 @@ class StateReader(Generic[T]):
     def _restart(self) -> None:
         """Follow anew: a server that was away knows nothing of the pull that waits there."""
         self._current.clear()
-        if self._task:
-            self._task.cancel()
         if not self._stopped:
-            self._task = asyncio.create_task(self._run(), name="follow state")
+            self._task = asyncio.create_task(self._run(self._task), name="follow state")
 
-    async def _run(self) -> None:
+    async def _run(self, before: "asyncio.Task[None] | None") -> None:
+        if before:
+            await end(before)
         while True:
             try:
                 await self._follow()

@@ -17,6 +17,7 @@ from libs.common.contracts.identity import Key, Principal
 from libs.common.contracts.spending import RESERVE, Offer, Reservation, Reserve
 from libs.common.contracts.usage import USED, Tokens, Usage
 from libs.common.errors import InvalidRequest, MuxError, NotFound, PiiBlocked
+from libs.common.tasks import end
 from services.gateway.body import raw_of
 from services.gateway.booking import book_refusal
 from services.gateway.call import Call
@@ -32,6 +33,7 @@ MAX_REQUESTS = 100_000
 # A batch runs for a day at most; its results stay for 29 days.
 RESERVED_SECONDS = 26 * 3600.0
 KEPT_SECONDS = 29 * 86400.0
+SENDING_SECONDS = 900.0
 PARALLEL_MASKS = 8
 
 
@@ -82,14 +84,7 @@ def parse(raw: bytes) -> list[Item]:
 
 async def prepare(kit: Kit, calls: Sequence[Call]) -> tuple[list[Group], dict[str, str]]:
     """Mask every request and reserve per model; all or nothing."""
-    gate = asyncio.Semaphore(PARALLEL_MASKS)
-
-    async def mask(call: Call) -> None:
-        async with gate:
-            check_allowed(kit, call)
-            await shield(kit, call)
-
-    await asyncio.gather(*map(mask, calls))
+    await _mask(kit, calls)
     groups = _groups(kit, calls)
     for group in groups:
         try:
@@ -100,6 +95,23 @@ async def prepare(kit: Kit, calls: Sequence[Call]) -> tuple[list[Group], dict[st
         group.reservation, group.reserved = held.id, held.reserved
     mapping = {name: value for call in calls for name, value in call.mapping.items()}
     return groups, mapping
+
+
+async def _mask(kit: Kit, calls: Sequence[Call]) -> None:
+    """Mask every request, so many at a time; the first refusal ends it."""
+    waiting = iter(calls)
+
+    async def one_after_another() -> None:
+        for call in waiting:
+            check_allowed(kit, call)
+            await shield(kit, call)
+
+    tasks = [asyncio.create_task(one_after_another()) for _ in range(PARALLEL_MASKS)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            await end(task)
 
 
 def body_of(kit: Kit, items: Sequence[Item], calls: Sequence[Call]) -> bytes:

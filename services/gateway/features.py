@@ -17,6 +17,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from libs.common.contracts.routing import Features, Thinking
 from libs.common.estimate import text_tokens
 from services.gateway.body import ITEMS, Body, Fields, first_byte
+from services.gateway.bounds import KNOWN_BYTES, KNOWN_TOOLS
 
 T = TypeVar("T")
 USER_TEXT = 4096
@@ -265,13 +266,19 @@ def _text(raw: Raw | UnsetType) -> str:
         return ""
 
 
-@lru_cache(maxsize=64)
 def _tools(raw: bytes) -> tuple[Tool, ...]:
-    """Remembered, as a client brings the same ones with every request."""
+    return _known_tools(raw) if len(raw) <= KNOWN_BYTES else _read_tools(raw)
+
+
+def _read_tools(raw: bytes) -> tuple[Tool, ...]:
     try:
         return TOOLS.decode(raw) if raw else ()
     except msgspec.MsgspecError:
         return ()
+
+
+# Remembered, as a client brings the same ones with every request.
+_known_tools = lru_cache(maxsize=KNOWN_TOOLS)(_read_tools)
 
 
 def _server_tool(tool: Tool) -> str:

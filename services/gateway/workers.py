@@ -45,7 +45,12 @@ class Workers:
 
     async def _keep(self) -> None:
         while not self._stopping.is_set():
-            process = await self._start()
+            try:
+                process = await self._start()
+            except OSError as error:  # no memory, no file left: later there may be
+                log.error("no worker could be started: %s", error)
+                await self._pause()
+                continue
             code = await process.wait()
             self._processes.discard(process)
             if not self._stopping.is_set():

@@ -155,3 +155,17 @@ async def recovered(mux: ProcessStack) -> bool:
             return True
         await asyncio.sleep(0.25)
     return False
+
+
+async def test_a_batch_is_not_sent_while_what_settles_it_cannot_be_kept(
+    tmp_path: Path, nats: Server, redis: Server
+) -> None:
+    async with process_stack(tmp_path, nats, redis) as mux, mux.http("masked") as http:
+        await spend(mux, 1)
+        sent = len(mux.provider.calls)
+        mux.redis.kill()
+        asked = {"requests": [{"custom_id": "a", "params": ask("one")}]}
+        refused = await http.post("/v1/messages/batches", json=asked)
+        mux.redis.start()
+        assert refused.status_code == 503, refused.text
+        assert len(mux.provider.calls) == sent

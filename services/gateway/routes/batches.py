@@ -13,7 +13,7 @@ from libs.common.contracts.identity import Key
 from libs.common.contracts.usage import Tokens
 from libs.common.errors import MuxError, NotFound
 from services.gateway import batches
-from services.gateway.batches import KEPT_SECONDS, Held
+from services.gateway.batches import KEPT_SECONDS, SENDING_SECONDS, Held
 from services.gateway.body import Body
 from services.gateway.call import new_request_id
 from services.gateway.endpoint import call_of
@@ -51,15 +51,16 @@ async def create(request: Request) -> Response:
         for item in items
     ]
     groups, mapping = await batches.prepare(kit, calls)
+    row = batches.first_row(calls[0], target.deployment.provider, target.deployment.id)
+    held = Held(row=row, groups=groups, mapping=mapping)
     try:
+        # What cannot be kept must not be sent: nobody could read or settle it.
+        await kit.vault.put(_name(id), held, SENDING_SECONDS)
         reply = await forward(kit, request, target, batches.body_of(kit, items, calls))
     except MuxError as error:
         batches.release(kit, calls[0], groups, error)
         raise
     body, answer_headers = await whole(reply)
-    deployment = target.deployment
-    row = batches.first_row(calls[0], deployment.provider, deployment.id)
-    held = Held(row=row, groups=groups, mapping=mapping)
     await kit.vault.put(_name(_id_of(body)), held, KEPT_SECONDS)
     return response(reply.status, answer_headers, _ours(request, body))
 
