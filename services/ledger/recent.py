@@ -4,6 +4,7 @@ Redis writes to its disk or its follower a moment after it has answered. What a 
 from that moment would be room that is given away twice.
 """
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from services.ledger import names
 from services.ledger.forms import Answer, Asked, Call, Note
-from services.ledger.store import Scripts, Store
+from services.ledger.store import AT_ONCE, Scripts, Store
 
 # What a Redis with `appendfsync everysec`, or a follower of it, may lack, and a margin.
 SECONDS = 5.0
@@ -47,7 +48,11 @@ class Recent:
         returns how many."""
         since = heard - SECONDS
         made = [held(asked, answer) for at, asked, answer in self._made if at >= since]
-        return sum([await put_back(scripts, each) for each in made])
+        done = 0
+        for at in range(0, len(made), AT_ONCE):
+            some = made[at : at + AT_ONCE]
+            done += sum(await asyncio.gather(*(put_back(scripts, each) for each in some)))
+        return done
 
 
 def held(asked: Asked, answer: Answer) -> Held:

@@ -4,6 +4,7 @@ The journal's state stream has the last word; Redis holds a copy that the script
 every replica another in memory, which decides what is allowed while Redis is away.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -16,7 +17,7 @@ from libs.common.contracts.identity import Key, Principal
 from libs.common.contracts.spending import Budget, LimitEntry, Paused_
 from libs.common.state import StateReader, write_state
 from services.ledger import names
-from services.ledger.store import AWAY, Scripts, Store
+from services.ledger.store import AT_ONCE, AWAY, Scripts, Store
 from services.ledger.windows import LETTERS
 
 
@@ -98,11 +99,14 @@ class Register:
 
     async def restore(self, scripts: Scripts | None = None) -> None:
         """Write every definition to the store; what is newer there stays."""
-        for place, word in list(self._words.values()):
-            await self._apply(word, place, scripts)
-        for packed in list(self._keys.values()):
-            place, key = _unpacked(packed)
-            await self._apply(key, place, scripts)
+        words = list(self._words.values())
+        packed = list(self._keys.values())
+        for at in range(0, len(words), AT_ONCE):
+            some = words[at : at + AT_ONCE]
+            await asyncio.gather(*(self._apply(word, place, scripts) for place, word in some))
+        for at in range(0, len(packed), AT_ONCE):
+            keys = map(_unpacked, packed[at : at + AT_ONCE])
+            await asyncio.gather(*(self._apply(key, place, scripts) for place, key in keys))
 
     def words(self, kind: type[W]) -> list[W]:
         return [word for _, word in self._words.values() if isinstance(word, kind)]

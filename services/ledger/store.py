@@ -29,6 +29,8 @@ from services.ledger.pipe import Pipe, Send
 AWAY = (ConnectionError, TimeoutError, BusyLoadingError, ClusterDownError, ReadOnlyError, OSError)
 FOLDER = Path(__file__).parent / "lua"
 PARALLEL = 16
+# Scripts sent in one go where thousands are to run.
+AT_ONCE = 256
 
 
 class Scripts:
