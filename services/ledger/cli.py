@@ -3,13 +3,14 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from libs.common.bus import Bus
@@ -44,8 +45,13 @@ def rebuild(
 
     Example: modelmuxer ledger rebuild --wipe
     """
-    with Console(stderr=True).status("reading the journal"):
-        done = asyncio.run(rebuild_book(load(config).settings, wipe))
+    with Progress(console=Console(stderr=True), disable=as_json) as bar:
+        task = bar.add_task("rows of the journal", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        done = asyncio.run(rebuild_book(load(config).settings, wipe, progress))
     if as_json:
         return _say(msgspec.json.encode(done).decode())
     _say(f"booked {done.rows} rows, ${usd(done.cost)}")
@@ -79,9 +85,12 @@ def _show(found: Checked) -> None:
     Console().print(table)
 
 
-async def rebuild_book(settings: Settings, wipe: bool) -> Rebuilt:
+async def rebuild_book(
+    settings: Settings, wipe: bool, progress: Callable[[int, int], None] | None = None
+) -> Rebuilt:
     async with _stores(settings) as (bus, store), open_register(bus, store) as register:
         keeper = Keeper(bus, store, register, Book(store, settings.ledger))
+        keeper.progress = progress or keeper.progress
         try:
             if not wipe and await store.redis.exists(names.BOOK):
                 raise Conflict("the book stands; compare it with `ledger check`, or add --wipe")

@@ -14,7 +14,7 @@ from libs.common.bus import Bus
 from libs.common.contracts.spending import ALERTED
 from libs.common.contracts.usage import USED, Usage
 from libs.common.errors import Unavailable
-from libs.common.replay import replay
+from libs.common.replay import Progress, replay
 from libs.common.tasks import end
 from services.ledger import names
 from services.ledger.book import REBUILDING, Book, Outcome, Unbooked
@@ -46,6 +46,7 @@ class Keeper:
         self._bus, self._store, self._register, self._book = bus, store, register, book
         self._now, self._looked = book.now, 0.0
         self._task: asyncio.Task[None] | None = None
+        self.progress: Progress = lambda done, total: None
         store.on_restart = self._restarted
 
     async def ensure(self, org: str) -> None:
@@ -165,7 +166,7 @@ class Keeper:
         rows = cost = 0
         orgs: set[str] = set()
         months: Sums = {}
-        async for batch in replay(self._bus, USED):
+        async for batch in replay(self._bus, USED, progress=self.progress):
             for row in batch:
                 outcome = await self._book.settle(row, replays=True)
                 rows += outcome.news

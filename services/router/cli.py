@@ -13,6 +13,7 @@ import msgspec
 import typer
 from msgspec.structs import replace
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from libs.common.bus import Bus
@@ -63,11 +64,10 @@ def train(
     if data is None and not from_traffic:
         _fail("give --data DIR, or --from-traffic")
     try:
-        with Console(stderr=True).status("training"):
-            scorer = _fitted(data, sets, models) if data else _current(config)
-            if from_traffic:
-                scorer = _taught(scorer, config)
-            scorer.save(out)
+        scorer = _fitted(data, sets, models) if data else _current(config)
+        if from_traffic:
+            scorer = _taught(scorer, config)
+        scorer.save(out)
     except (ConfigError, MuxError) as error:
         _fail(str(error))
     except OSError as error:
@@ -176,8 +176,13 @@ def _fitted(data: Path, names: str, models: bool) -> Scorer:
         sets = [each for each in sets if each.name in wanted]
         if missing := set(wanted) - {each.name for each in sets}:
             raise ConfigError(f"{data}: has no set {', '.join(sorted(missing))}")
-    say = Console(stderr=True).print
-    return fit(sets, models=models, say=lambda words: say(words))
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("training", total=None)
+
+        def progress(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        return fit(sets, models=models, progress=progress)
 
 
 def _current(config: str) -> Scorer:

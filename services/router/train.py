@@ -24,6 +24,7 @@ from services.router.ridge import (
 from services.router.scorer import PREMIUM, About, Floats, Scorer, features
 from services.router.sets import Row, Set
 
+Progress = Callable[[str, int, int], None]
 GAIN_PENALTY = 3.0
 KEEP = 0.96
 # A row's own outcome is one coin toss; what the other models made of the row says more.
@@ -35,26 +36,30 @@ LEVELLING = 0.75
 
 
 def train(
-    sets: Sequence[Set], *, models: bool = True, say: Callable[[str], None] = lambda _: None
+    sets: Sequence[Set], *, models: bool = True, progress: Progress = lambda *_: None
 ) -> Scorer:
-    """Fit everything the data can teach. `models=False` fits the premium need only."""
+    """Fit everything the data can teach. `models=False` fits the premium need only. `progress`
+    is told what begins, how many steps are done, and of how many."""
     hashed = {each.name: [features(row.prompt) for row in each.rows] for each in sets}
     rarity = rarity_of([row for rows in hashed.values() for row in rows])
     columns: dict[str, tuple[float, Array]] = {}
     paired = [each for each in sets if _has_pair(each)]
     hard = [each for each in sets if each not in paired and len(each.rows[0].quality) > 1]
+    families = list(families_of(sets)) if models else []
+    steps = len(families) + bool(paired)
     measured: dict[str, float] = {}
     tried: list[Tried] = []
     middle, width = 0.0, 1.0
     if paired:
-        say(f"premium need: {', '.join(each.name for each in paired)}")
+        progress(f"premium need: {', '.join(each.name for each in paired)}", 0, steps)
         columns[PREMIUM] = _fit_gain(paired + hard, hashed, rarity)
         middle, width, measured = _operating_point(paired, hashed)
-    for family in families_of(sets) if models else ():
-        say(f"models: {', '.join(each.name for each in family)}")
+    for number, family in enumerate(families, bool(paired)):
+        progress(f"models: {', '.join(each.name for each in family)}", number, steps)
         fitted, out_of_fold = fit_family(family, hashed, rarity)
         columns |= fitted
         tried.append(out_of_fold)
+    progress("done", steps, steps)
     trade = About().trade
     if tried:
         trade, kept = trade_of(tried, KEEP)
