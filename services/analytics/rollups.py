@@ -8,6 +8,7 @@ overwrite a newer sum with an older one.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 
@@ -19,9 +20,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 30.0  # another replica may have died between its note and its sums
 AWAY_SECONDS = 1.0
 # The sums are computed once for many batches: they are the dearest statements. Whoever asks for
-# a report meanwhile has them computed, as long as that is quick.
+# a report has them computed sooner, and waits for that as long as it is quick.
 REST_SECONDS, REST = 10.0, 19.0
-FRESH_SECONDS, QUICK_SECONDS = 1.0, 0.25
+ASKED_SECONDS, ASKED_REST, QUICK_SECONDS = 1.0, 4.0, 0.25
 HOUR, DAY = 3600, 86400
 
 DIMENSIONS = "org, team, user, key_id, run, agent, provider, asked, model, reason"
@@ -80,7 +81,7 @@ class Rollups:
         self._store = store
         self._turn = asyncio.Lock()
         self._ended = self._took = 0.0
-        self._wake = asyncio.Event()
+        self._wake, self._asked = asyncio.Event(), asyncio.Event()
         self._wake.set()  # what an earlier process left behind
 
     async def mark(self, changed: Iterable[tuple[str, float]]) -> None:
@@ -103,14 +104,20 @@ class Rollups:
                 log.warning("the sums must wait: %s", error)
                 self._wake.set()
                 await asyncio.sleep(AWAY_SECONDS)
-            await asyncio.sleep(max(REST_SECONDS, REST * self._took))
+            self._asked.clear()
+            await _either(self._asked, max(REST_SECONDS, REST * self._took))
 
     async def freshen(self) -> None:
-        """Compute what is noted, unless that was done just now or takes long. Raises Unavailable
-        if the store is away."""
+        """Compute what is noted, unless that was done just now; what takes long is only begun.
+        Raises Unavailable if the store is away."""
         age = asyncio.get_running_loop().time() - self._ended
-        if age > FRESH_SECONDS and self._took < QUICK_SECONDS:
+        if age < max(ASKED_SECONDS, ASKED_REST * self._took):
+            return
+        if self._took < QUICK_SECONDS:
             await self.settle()
+        else:
+            self._asked.set()
+            self._wake.set()
 
     async def settle(self) -> None:
         """Compute everything that is noted."""
@@ -129,11 +136,14 @@ class Rollups:
         await self._store.write(DONE, seen=max(row["version"] for row in marked))
 
     async def _woken(self) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
-        except TimeoutError:
-            return
+        await _either(self._wake, LOOK_SECONDS)
         self._wake.clear()
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, or so long."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 async def roll_up(store: Store, orgs: set[str], times: Sequence[float]) -> None:
