@@ -38,9 +38,11 @@ def ready(url: str, folder: Path) -> None:
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"{url}/ready", timeout=5):
-                return
+                if (folder / "log").read_text().count(" is ready") == len(PARTS) + 1:
+                    return
         except OSError:
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     raise TimeoutError((folder / "log").read_text()[-3000:])
 
 
