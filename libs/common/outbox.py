@@ -23,7 +23,7 @@ from libs.common.settings.journal import JournalSettings
 log = logging.getLogger(__name__)
 Q = TypeVar("Q")
 MESSAGE_ID = "Nats-Msg-Id"
-AGAIN_SECONDS, LINGER = 1.0, 0.003
+AGAIN_SECONDS = 1.0
 
 
 class Letter(msgspec.Struct, array_like=True):
@@ -84,8 +84,6 @@ class Outbox:
             self._send_queue()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), AGAIN_SECONDS if self._look else None)
-            if not self._closing:  # what happens at once is told with one write
-                await asyncio.sleep(LINGER)
         self._send_queue()
 
     def _send_queue(self) -> None:
