@@ -271,7 +271,7 @@ SECRET_TEMPLATES = (
     "config.set('password', '{password}')", "conn = connect(host='db', user='app', password='{password}')", "self.password = \"{password}\"",
     "redis://default:{urlpass}@cache.acme.dev:6379/0", "amqps://svc:{urlpass}@mq.acme.dev/vhost", "ftp://bob:{urlpass}@files.acme.dev/",
     "JWT_SECRET={named}", "client_secret: {named}", "\"secretKey\": \"{named}\",", "AccountName=acme;AccountKey={named};EndpointSuffix=x",
-    "aws_secret_access_key = {named}", "Authorization: Bearer {named}", "curl --token {named} https://x.acme.dev", "//registry.npmjs.org/:_authToken={named}",
+    "aws_secret_access_key = {named}", "Authorization: Bearer {named}", "curl --token {named} https://x.acme.dev", "//npm.acme.dev/:_authToken={named}",
     "SECRET_KEY = '{named}'", "private const string ApiKey = \"{named}\";", "api-key={named}", "let apiToken: String = \"{named}\"",
     "ADMIN_PASSWORD={password}", "the admin password is {password}, change it", "rsync_password={password}", "adminToken: \"{named}\"",
     "let api_key: &str = \"{named}\";", "static const std::string apiKey = \"{named}\";", "DB_PASSWORD: ${DB_PASSWORD:-{password}}", "wifi psk=\"{password}\"",
