@@ -95,8 +95,7 @@ class Keeper:
         await self._register.restore()
         done, orgs = await self._replay_all()
         await self._restore_told()
-        for each in held:
-            await put_back(self._store, each)
+        await put_back(self._store, held)
         for org in orgs | self._register.orgs():
             await self._store.redis.sadd(names.ORGS, org)
             await self._store.redis.set(names.tenant(org, "book"), 1)

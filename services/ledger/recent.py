@@ -4,10 +4,9 @@ Redis writes to its disk or its follower a moment after it has answered. What a 
 from that moment would be room that is given away twice.
 """
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ from msgspec import Struct
 
 from services.ledger import names
 from services.ledger.forms import Answer, Asked, Call, Note
-from services.ledger.store import AT_ONCE, Scripts, Store
+from services.ledger.store import Scripts, Store, in_groups
 
 # What a Redis with `appendfsync everysec`, or a follower of it, may lack, and a margin.
 SECONDS = 5.0
@@ -48,11 +47,7 @@ class Recent:
         returns how many."""
         since = heard - SECONDS
         made = [held(asked, answer) for at, asked, answer in self._made if at >= since]
-        done = 0
-        for at in range(0, len(made), AT_ONCE):
-            some = made[at : at + AT_ONCE]
-            done += sum(await asyncio.gather(*(put_back(scripts, each) for each in some)))
-        return done
+        return await put_back(scripts, made)
 
 
 def held(asked: Asked, answer: Answer) -> Held:
@@ -73,7 +68,12 @@ def held(asked: Asked, answer: Answer) -> Held:
     return Held(id=asked.id, expires=asked.expires, call=call)
 
 
-async def put_back(scripts: Scripts, lost: Held) -> int:
+async def put_back(scripts: Scripts, lost: Sequence[Held]) -> int:
+    """Returns how many the store lacked."""
+    return sum(await in_groups(lambda each: _put_back(scripts, each), lost))
+
+
+async def _put_back(scripts: Scripts, lost: Held) -> int:
     principal = msgspec.json.decode(lost.call.note, type=Note).principal
     org = principal.org
     keys = [names.tenant(org, "call", lost.id), names.tenant(org, "open")]

@@ -4,7 +4,6 @@ The journal's state stream has the last word; Redis holds a copy that the script
 every replica another in memory, which decides what is allowed while Redis is away.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -17,7 +16,7 @@ from libs.common.contracts.identity import Key, Principal
 from libs.common.contracts.spending import Budget, LimitEntry, Paused_
 from libs.common.state import StateReader, write_state
 from services.ledger import names
-from services.ledger.store import AT_ONCE, AWAY, Scripts, Store
+from services.ledger.store import AWAY, Scripts, Store, in_groups
 from services.ledger.windows import LETTERS
 
 
@@ -99,14 +98,13 @@ class Register:
 
     async def restore(self, scripts: Scripts | None = None) -> None:
         """Write every definition to the store; what is newer there stays."""
-        words = list(self._words.values())
-        packed = list(self._keys.values())
-        for at in range(0, len(words), AT_ONCE):
-            some = words[at : at + AT_ONCE]
-            await asyncio.gather(*(self._apply(word, place, scripts) for place, word in some))
-        for at in range(0, len(packed), AT_ONCE):
-            keys = map(_unpacked, packed[at : at + AT_ONCE])
-            await asyncio.gather(*(self._apply(key, place, scripts) for place, key in keys))
+
+        async def apply(entry: bytes | tuple[int, Word]) -> None:
+            place, word = _unpacked(entry) if isinstance(entry, bytes) else entry
+            await self._apply(word, place, scripts)
+
+        entries: list[bytes | tuple[int, Word]] = [*self._words.values(), *self._keys.values()]
+        await in_groups(apply, entries)
 
     def words(self, kind: type[W]) -> list[W]:
         return [word for _, word in self._words.values() if isinstance(word, kind)]

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -31,6 +31,7 @@ FOLDER = Path(__file__).parent / "lua"
 PARALLEL = 16
 # Scripts sent in one go where thousands are to run.
 AT_ONCE = 256
+T = TypeVar("T")
 
 
 class Scripts:
@@ -90,6 +91,14 @@ class Store(Scripts):
         if self._known not in ("", run) and self.on_restart:
             await self.on_restart(Scripts(send, self._scripts), self._pipe.heard)
         self._known = run
+
+
+async def in_groups(work: Callable[[T], Awaitable[Any]], items: Sequence[T]) -> list[Any]:
+    """Do it with each, so many at a time; the answers in order."""
+    answers: list[Any] = []
+    for at in range(0, len(items), AT_ONCE):
+        answers += await asyncio.gather(*map(work, items[at : at + AT_ONCE]))
+    return answers
 
 
 def run_of(info: bytes) -> str:
