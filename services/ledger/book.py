@@ -20,6 +20,7 @@ from libs.common.settings.ledger import LedgerSettings
 from services.ledger import names, refusals
 from services.ledger.forms import Answer, Asked, Bill, Booked, Held, Note, Wanted
 from services.ledger.limits import RATED, rates_of, shown_headers
+from services.ledger.marks import OPEN
 from services.ledger.recent import Recent
 from services.ledger.store import Store
 from services.ledger.windows import WINDOWS, starts, window_end
@@ -80,14 +81,14 @@ class Book:
             self.recent.add(asked, answer)
         return _reservation(ask, asked, answer)
 
-    async def settle(self, row: Usage, *, replays: bool = False) -> Outcome:
-        """Book a row of the journal, once. Raises Unbooked like `reserve`, unless the book is
-        being rebuilt by the caller."""
+    async def settle(self, row: Usage, mark: str = OPEN) -> Outcome:
+        """Book a row of the journal, once. Raises Unbooked unless the tenant's book bears
+        the mark."""
         scopes = names.scopes(row.principal)
         org = row.principal.org
-        bill = _bill(row, [scope for scope, _ in scopes], self._settings.keep_settled, replays)
+        bill = _bill(row, [scope for scope, _ in scopes], self._settings.keep_settled, mark)
         keys = [names.tenant(org, "call", row.id), names.tenant(org, "open")]
-        keys.append(names.tenant(org, "book"))
+        keys.append(names.mark(org))
         keys += [names.tenant(org, "at", *scope) for scope in scopes]
         keys += [names.tenant(org, "rate", *scope) for scope in scopes if scope[0] in RATED]
         booked: Booked = await self._store.call("settle", keys, bill, Booked)
@@ -157,7 +158,7 @@ def _asked(ask: Reserve, now: float, settings: LedgerSettings) -> Asked:
 
 def _reserve_keys(principal: Principal, asked: Asked) -> list[str]:
     org = principal.org
-    keys = [names.tenant(org, "book"), names.tenant(org, "call", asked.id)]
+    keys = [names.mark(org), names.tenant(org, "call", asked.id)]
     keys += [names.tenant(org, kind) for kind in ("open", "pauses", "limits")]
     keys += [names.tenant(org, "at", scope, id) for scope, id in names.scopes(principal)]
     return keys + [names.tenant(org, "rate", rate.name) for rate in asked.rates]
@@ -228,7 +229,7 @@ def _tightest(principal: Principal, asked: Asked, held: Held | None) -> Tightest
     )
 
 
-def _bill(row: Usage, scopes: list[str], keep: float, replays: bool) -> Bill:
+def _bill(row: Usage, scopes: list[str], keep: float, mark: str) -> Bill:
     tokens = row.tokens
     return Bill(
         id=row.id,
@@ -243,5 +244,5 @@ def _bill(row: Usage, scopes: list[str], keep: float, replays: bool) -> Bill:
         scopes=len(scopes),
         lasting=[RUN_SECONDS if scope == "run" else 0 for scope in scopes],
         keep=math.ceil(keep),
-        replays=replays,
+        mark=mark,
     )

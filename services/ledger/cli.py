@@ -94,7 +94,7 @@ async def rebuild_book(
         try:
             if not wipe and await store.redis.exists(names.BOOK):
                 raise Conflict("the book stands; compare it with `ledger check`, or add --wipe")
-            return await keeper.rebuild()
+            return await keeper.rebuild(anew=wipe)
         except AWAY as error:
             raise away(error) from error
 

@@ -90,8 +90,8 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 class Bill(Struct, frozen=True, kw_only=True):
     """`lasting` is the seconds a scope's hash is kept after this (0: for ever). `guess` marks
-    a cost of ours that the provider's own figures may still replace; `replays` books while the
-    tenant's book is being rebuilt."""
+    a cost of ours that the provider's own figures may still replace; `mark` is the one the
+    tenant's book must bear."""
 
     id: str
     cost: int
@@ -101,7 +101,7 @@ class Bill(Struct, frozen=True, kw_only=True):
     scopes: int
     lasting: list[int]
     keep: int
-    replays: bool
+    mark: str
 
 
 class Passed(Struct, frozen=True, kw_only=True):

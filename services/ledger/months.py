@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from libs.common.contracts.usage import Usage
 from services.ledger import names
+from services.ledger.marks import OPEN, Claim
 from services.ledger.register import MonthWord, Register
 from services.ledger.store import Store
 from services.ledger.windows import DAY, window_start
@@ -27,8 +28,11 @@ async def close_month(register: Register, store: Store, now: float) -> int:
     for org, scope, scope_id in register.totals():
         word = MonthWord(org=org, scope=scope, scope_id=scope_id, start=month)
         key = names.tenant(org, "at", scope, scope_id)
-        spent = await store.redis.hget(key, f"m{month}")
-        if spent and not register.knows(word):
+        both = store.redis.pipeline()
+        both.get(names.mark(org))
+        both.hget(key, f"m{month}")
+        mark, spent = await both.execute()
+        if mark == OPEN.encode() and spent and not register.knows(word):
             await store.redis.hsetnx(key, f"c{month}", spent)
             await register.write(
                 MonthWord(org=org, scope=scope, scope_id=scope_id, start=month, cost=int(spent))
@@ -46,10 +50,10 @@ def add_row(sums: Sums, row: Usage, cost: int) -> None:
 
 
 async def restore_months(
-    register: Register, store: Store, replayed: Mapping[tuple[str, str, str, int], int]
+    register: Register, claim: Claim, replayed: Mapping[tuple[str, str, str, int], int]
 ) -> None:
     """Add to each total what its closed months cost beyond the rows that were replayed."""
     for word in register.words(MonthWord):
         found = replayed.get((word.org, word.scope, word.scope_id, word.start), 0)
         key = names.tenant(word.org, "at", word.scope, word.scope_id)
-        await store.run("month", [key], [word.start, word.cost, found])
+        await claim.run("month", word.org, [key], word.start, word.cost, found)

@@ -1,7 +1,7 @@
 """Where things lie in Redis. All keys of a tenant share a hash tag, so one script may touch
 them on a cluster too.
 
-    ledger:{org}:book                 the tenant's book is complete (a wiped store has none)
+    ledger:{org}:book                 who may write in the tenant's book (a wiped store has none)
     ledger:{org}:at:<scope>:<id>      one hash per scope: D<window> budgets, r reserved, c open
                                       calls, <window><start> spent, a<window><start> alerted
     ledger:{org}:rate:<scope>:<id>    one hash per scope: requests and tokens by five seconds
@@ -20,6 +20,9 @@ BOOK = "ledger:book"
 # The run of Redis that has all the journal has, and when that was last seen.
 RUN = "ledger:run"
 ORGS = "ledger:orgs"
+LOCK = "ledger:rebuilding"
+# Managed keys lie where a tenant of this name would: they are found before theirs is known.
+KEYS_ORG = "keys"
 KEYS_BY_HASH, KEYS_BY_ID = "ledger:{keys}:by_hash", "ledger:{keys}:by_id"
 # Longer ids of runs are kept as their hash: the client chooses them.
 LONGEST_RUN = 128
@@ -27,6 +30,15 @@ LONGEST_RUN = 128
 
 def tenant(org: str, *parts: str) -> str:
     return ":".join((f"ledger:{{{org}}}", *parts))
+
+
+def mark(org: str) -> str:
+    return tenant(org, "book")
+
+
+def org_of(key: str) -> str:
+    """The tenant in whose book a key lies."""
+    return key[len("ledger:{") :].partition("}:")[0]
 
 
 def run_id(principal: Principal) -> str:

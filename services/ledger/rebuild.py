@@ -6,6 +6,7 @@ which nothing is reserved. The mark returns once the journal was replayed.
 
 import asyncio
 import logging
+import secrets
 import time
 
 from msgspec import Struct
@@ -18,16 +19,14 @@ from libs.common.replay import Progress, replay
 from libs.common.tasks import end
 from services.ledger import names
 from services.ledger.book import REBUILDING, Book, Outcome, Unbooked
+from services.ledger.marks import Claim, Marks, locked
 from services.ledger.months import Sums, add_row, close_month, restore_months
-from services.ledger.recent import Held, open_calls, put_back
+from services.ledger.recent import open_calls
 from services.ledger.register import Register
 from services.ledger.store import AWAY, Scripts, Store
 from services.ledger.windows import HOUR, LETTERS
 
 log = logging.getLogger(__name__)
-LOCK = "ledger:rebuilding"
-# A rebuild that stopped without a word is taken over after so many seconds.
-LOCK_SECONDS = 30
 # With `appendfsync everysec` a crash loses a second or two; a slow disk may lose more.
 CRASH_SECONDS = 300.0
 # Within this every replica notices that Redis is back.
@@ -44,6 +43,7 @@ class Keeper:
 
     def __init__(self, bus: Bus, store: Store, register: Register, book: Book) -> None:
         self._bus, self._store, self._register, self._book = bus, store, register, book
+        self._marks = Marks(store)
         self._now, self._looked = book.now, 0.0
         self._task: asyncio.Task[None] | None = None
         self.progress: Progress = lambda done, total: None
@@ -51,13 +51,9 @@ class Keeper:
 
     async def ensure(self, org: str) -> None:
         """Open a new tenant's book. Raises Unbooked while the whole book is being rebuilt."""
-        redis = self._store.redis
-        if await redis.exists(names.BOOK):
-            await redis.sadd(names.ORGS, org)
-            await redis.set(names.tenant(org, "book"), 1)
-            return
-        self._start()
-        raise Unbooked(REBUILDING, {"retry_after": 2})
+        if not await self._marks.admit(org):
+            self._start()
+            raise Unbooked(REBUILDING, {"retry_after": 2})
 
     async def settle(self, row: Usage) -> Outcome:
         """Book a row, in a new book if need be. Raises Unbooked during a rebuild."""
@@ -70,36 +66,34 @@ class Keeper:
     async def open(self) -> None:
         """Bring the store up to date at the start of a replica; a store that is away waits."""
         try:
-            if await self._store.redis.exists(names.BOOK):
+            if await self._marks.whole():
                 await self._register.restore()
             else:
                 await self.rebuild()
             await self._catch_up()
-        except AWAY as error:
+        except (*AWAY, Unavailable) as error:
             log.error("the budget store is away: %s", error or type(error).__name__)
 
-    async def rebuild(self) -> Rebuilt:
-        """Make the book anew from the journal. Another replica that does so already is waited
-        for; what it left undone would be done again."""
-        while not await self._store.redis.set(LOCK, self._bus.name, nx=True, ex=LOCK_SECONDS):
-            await asyncio.sleep(0.2)
-            if await self._store.redis.exists(names.BOOK):
+    async def rebuild(self, *, anew: bool = False) -> Rebuilt:
+        """Make the book from the journal, one replica at a time; one that stands is left alone
+        unless it is to be made anew. Raises Unavailable if it has to be begun again."""
+        name = f"{self._bus.name}.{secrets.token_hex(8)}"
+        async with locked(self._store, name):
+            if not anew and await self._marks.whole():
                 return Rebuilt()
-        try:
-            return await self._rebuild()
-        finally:
-            await self._store.redis.delete(LOCK)
+            return await self._rebuild(name)
 
-    async def _rebuild(self) -> Rebuilt:
-        held = await self._wipe()
+    async def _rebuild(self, name: str) -> Rebuilt:
+        run = await self._store.run_name()
+        claim = await self._marks.close(name, self._register.orgs())
+        await self._begin(claim)
         await self._register.restore()
-        done, orgs = await self._replay_all()
+        done = await self._replay_all(claim)
         await self._restore_told()
-        await put_back(self._store, held)
-        for org in orgs | self._register.orgs():
-            await self._store.redis.sadd(names.ORGS, org)
-            await self._store.redis.set(names.tenant(org, "book"), 1)
-        await self._store.redis.set(names.BOOK, 1)
+        if await self._store.run_name() != run:
+            raise Unavailable("redis was started again while the book was rebuilt")
+        await self._remember(run)
+        await claim.open()
         if done.rows:
             log.info("the book was rebuilt from %d rows of the journal", done.rows)
         return done
@@ -107,8 +101,10 @@ class Keeper:
     async def watch(self) -> None:
         """Book what a crash of Redis has taken, and close the month that has passed. Called
         every few seconds."""
-        if await self._store.redis.exists(names.BOOK):
+        if await self._marks.whole():
             await self._catch_up()
+        else:
+            self._start()
         if self._now() - self._looked > HOUR:
             await close_month(self._register, self._store, self._now())
             self._looked = self._now()
@@ -131,21 +127,25 @@ class Keeper:
                 for row in batch:
                     rows += (await self.settle(row)).news
             log.warning("redis was started again; %d rows were missing and are booked", rows)
-        await redis.set(names.RUN, f"{running} {time.time():.0f}")
+        await self._remember(running)
 
-    async def _wipe(self) -> list[Held]:
-        """Forget everything but the open reservations, which no journal has. The marks go
-        first: nothing is reserved or booked meanwhile."""
-        redis, held = self._store.redis, []
-        orgs = {str(org, "utf-8") for org in await redis.smembers(names.ORGS)}  # type: ignore[arg-type]
-        await redis.delete(names.BOOK)
-        for org in orgs | self._register.orgs():
-            await redis.delete(names.tenant(org, "book"))
-            held += [each async for each in open_calls(self._store, org)]
-        async for key in redis.scan_iter(match="ledger:*", count=1000):
-            if key != LOCK.encode():
-                await redis.delete(key)
-        return held
+    async def _remember(self, run: str) -> None:
+        await self._store.redis.set(names.RUN, f"{run} {time.time():.0f}")
+
+    async def _begin(self, claim: Claim) -> None:
+        """Forget everything but the open reservations, which no journal has."""
+        kept: set[str] = set()
+        reserved: dict[tuple[str, str, str], tuple[int, int]] = {}
+        for org in claim.orgs:
+            kept.add(names.tenant(org, "open"))
+            for each in await open_calls(self._store, org):
+                kept.add(names.tenant(org, "call", each.id))
+                for scope in names.scopes(each.principal):
+                    held, count = reserved.get((org, *scope), (0, 0))
+                    reserved[(org, *scope)] = held + each.call.reserved, count + 1
+        await claim.wipe(kept)
+        for (org, kind, id), figures in reserved.items():
+            await claim.run("recount", org, [names.tenant(org, "at", kind, id)], *figures)
 
     async def close(self) -> None:
         if self._task:
@@ -161,20 +161,18 @@ class Keeper:
         except (*AWAY, Unavailable) as error:
             log.error("the book could not be rebuilt yet: %s", error)
 
-    async def _replay_all(self) -> tuple[Rebuilt, set[str]]:
+    async def _replay_all(self, claim: Claim) -> Rebuilt:
         rows = cost = 0
-        orgs: set[str] = set()
         months: Sums = {}
         async for batch in replay(self._bus, USED, progress=self.progress):
             for row in batch:
-                outcome = await self._book.settle(row, replays=True)
+                await claim.add(row.principal.org)
+                outcome = await self._book.settle(row, claim.name)
                 rows += outcome.news
                 cost += outcome.cost
                 add_row(months, row, outcome.cost)
-                orgs.add(row.principal.org)
-            await self._store.redis.expire(LOCK, LOCK_SECONDS)
-        await restore_months(self._register, self._store, months)
-        return Rebuilt(rows=rows, cost=cost), orgs
+        await restore_months(self._register, claim, months)
+        return Rebuilt(rows=rows, cost=cost)
 
     async def _restore_told(self) -> None:
         """What was alerted once must not be again."""

@@ -6,12 +6,13 @@ from that moment would be room that is given away twice.
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from libs.common.contracts.identity import Principal
 from services.ledger import names
 from services.ledger.forms import Answer, Asked, Call, Note
 from services.ledger.store import Scripts, Store, in_groups
@@ -28,6 +29,10 @@ class Held(Struct, frozen=True, kw_only=True):
     id: str
     expires: float
     call: Call
+
+    @property
+    def principal(self) -> Principal:
+        return msgspec.json.decode(self.call.note, type=Note).principal
 
 
 class Recent:
@@ -74,21 +79,24 @@ async def put_back(scripts: Scripts, lost: Sequence[Held]) -> int:
 
 
 async def _put_back(scripts: Scripts, lost: Held) -> int:
-    principal = msgspec.json.decode(lost.call.note, type=Note).principal
+    principal = lost.principal
     org = principal.org
     keys = [names.tenant(org, "call", lost.id), names.tenant(org, "open")]
     keys += [names.tenant(org, "at", *scope) for scope in names.scopes(principal)]
     return int(await scripts.call("repeat", keys, lost, int))
 
 
-async def open_calls(store: Store, org: str) -> AsyncIterator[Held]:
+async def open_calls(store: Store, org: str) -> list[Held]:
     """Every reservation of a tenant that is open."""
     key = names.tenant(org, "open")
     found: Any = await store.redis.zrange(key, 0, -1, withscores=True)
-    for id, expires in found:
-        name = id.decode()
-        packed = await store.redis.get(names.tenant(org, "call", name))
-        if isinstance(packed, bytes):
-            call = msgspec.msgpack.decode(packed, type=Call)
-            if call.state == "open":
-                yield Held(id=name, expires=expires, call=call)
+
+    async def held(entry: tuple[bytes, float]) -> Held | None:
+        id, expires = entry[0].decode(), entry[1]
+        packed = await store.redis.get(names.tenant(org, "call", id))
+        if not isinstance(packed, bytes):
+            return None
+        call = msgspec.msgpack.decode(packed, type=Call)
+        return Held(id=id, expires=expires, call=call) if call.state == "open" else None
+
+    return [each for each in await in_groups(held, found) if each]

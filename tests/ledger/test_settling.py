@@ -1,17 +1,18 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.usage import USED, Tokens, Usage
-from libs.common.errors import BudgetExceeded
+from libs.common.errors import BudgetExceeded, Unavailable
 from libs.common.journal import Consumer
 from libs.common.settings.load import Loaded
 from services.ledger.cli import rebuild_book
-from services.ledger.rebuild import LOCK
+from services.ledger.names import BOOK, LOCK
 from tests.ledger.conftest import loaded_for, replica
 from tests.ledger.support import MEMBER, Client, offer, until
 from tests.support.servers import Server
@@ -262,14 +263,40 @@ async def test_a_replica_that_starts_on_an_empty_store_has_the_same_numbers(
 async def test_rows_that_arrive_during_a_rebuild_are_booked_once(
     tmp_path: Path, nats: Server, redis: Server, client: Client
 ) -> None:
+    """Everybody rebuilds: whoever asks for it, and each replica that found no book."""
     environ = [loaded_for(tmp_path / name, nats, redis) for name in ("a", "b")]
     async with replica(environ[0]), replica(environ[1]):
         await client.budget(10**9, window="total")
         for number in range(600):
             client.use(f"r{number}", 1 + number, reservation="")
-            if number in (200, 400):
-                await asyncio.to_thread(rebuild_by_hand, environ[0])
+            if number % 100 == 50:
+                works = [asyncio.to_thread(rebuild_by_hand, each) for each in environ]
+                await asyncio.gather(*works)
         await client.settled(600 * 601 // 2, seconds=30.0)
+
+
+async def test_a_rebuild_that_another_took_over_books_nothing_more(
+    tmp_path: Path, nats: Server, redis: Server, client: Client
+) -> None:
+    from redis.asyncio import Redis
+
+    loaded = loaded_for(tmp_path, nats, redis)
+    async with replica(loaded), Redis.from_url(redis.url) as store:
+        await client.budget(10**9, window="total")
+        for number in range(3000):
+            client.use(f"r{number}", 1, reservation="")
+        await client.settled(3000)
+        late = asyncio.create_task(asyncio.to_thread(rebuild_by_hand, loaded))
+        await until(lambda: begun(store), 5.0)
+        await store.delete(LOCK)  # as if it had been silent for half a minute
+        await asyncio.to_thread(rebuild_by_hand, loaded)
+        with pytest.raises(Unavailable):
+            await late
+        assert await client.spent() == (3000, 0)
+
+
+async def begun(store: Any) -> bool:
+    return bool(await store.exists(LOCK)) and not await store.exists(BOOK)
 
 
 def rebuild_by_hand(loaded: Loaded) -> None:

@@ -10,7 +10,7 @@ local function answer(status, rest)
   return cmsgpack.pack(rest)
 end
 
-if redis.call('EXISTS', book) == 0 then return answer('unbooked') end
+if redis.call('GET', book) ~= '1' then return answer('unbooked') end
 
 -- The same attempt again: the same answer, and nothing counted twice.
 local before = redis.call('GET', call)

@@ -2,7 +2,7 @@
 -- KEYS: call, open, book, then one hash per scope, then one per rate.
 local q = cmsgpack.unpack(ARGV[1])
 local call, open = KEYS[1], KEYS[2]
-if not q.replays and redis.call('EXISTS', KEYS[3]) == 0 then
+if redis.call('GET', KEYS[3]) ~= q.mark then
   return cmsgpack.pack({status = 'unbooked'})
 end
 local letters = {'h', 'd', 'w', 'm', 't'}

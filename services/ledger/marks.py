@@ -1,0 +1,122 @@
+"""What says that a book is complete, and who may write in it.
+
+A tenant's book is written in under its mark only: OPEN for everybody, or the name of a rebuild
+for that one. The scripts compare, so whoever comes late to a book that was closed, or goes on
+with a rebuild that another took over, changes nothing.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from libs.common.errors import Unavailable
+from libs.common.tasks import end
+from services.ledger import names
+from services.ledger.store import AWAY, Store, in_groups
+
+OPEN = "1"
+# A rebuild that stopped without a word is taken over after so many seconds.
+LOCK_SECONDS = 30
+
+
+class Marks:
+    """A tenant is listed before the whole book is looked for, and the whole book is closed
+    before the list is read: either the rebuild knows the tenant, or the tenant the rebuild."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def whole(self) -> bool:
+        return bool(await self._store.redis.exists(names.BOOK))
+
+    async def admit(self, org: str) -> bool:
+        """Open a new tenant's book; not while the whole book is missing."""
+        redis = self._store.redis
+        await redis.sadd(names.ORGS, org)
+        if not await self.whole():
+            return False
+        await redis.set(names.mark(org), OPEN, nx=True)
+        return True
+
+    async def close(self, name: str, orgs: set[str]) -> "Claim":
+        """Close every book to all but the rebuild of that name."""
+        redis = self._store.redis
+        await redis.delete(names.BOOK)
+        listed = await redis.smembers(names.ORGS)
+        known = {names.KEYS_ORG} | orgs | {o.decode() for o in listed if isinstance(o, bytes)}
+        for org in known:
+            await redis.set(names.mark(org), name)
+        return Claim(self._store, name, known)
+
+
+class Claim:
+    """The books that one rebuild holds. Every method raises Unavailable once another rebuild
+    has taken one of them over."""
+
+    def __init__(self, store: Store, name: str, orgs: set[str]) -> None:
+        self._store, self.name, self.orgs = store, name, orgs
+
+    async def add(self, org: str) -> None:
+        """Hold a tenant that was not listed, too."""
+        if org not in self.orgs:
+            await self._store.redis.sadd(names.ORGS, org)
+            await self._store.redis.set(names.mark(org), self.name, nx=True)
+            self.orgs.add(org)
+
+    async def wipe(self, kept: set[str]) -> None:
+        """Forget all that lies in the books but what is to be kept, and the marks."""
+        async for org, keys in self._found(kept | set(map(names.mark, self.orgs))):
+            await self.add(org)
+            await self.run("wipe", org, keys)
+
+    async def run(self, script: str, org: str, keys: Iterable[str], *args: object) -> None:
+        """Run a script that does nothing without this rebuild's mark, and says so by a 0."""
+        keys = [names.mark(org), *keys]
+        if not await self._store.run(script, keys, [self.name, *args]):
+            raise Unavailable("another replica took the rebuild of the book over")
+
+    async def open(self) -> None:
+        """Open the books to everybody, and the whole with them."""
+        await in_groups(lambda org: self.run("open", org, (), OPEN), sorted(self.orgs))
+        await self._store.redis.set(names.BOOK, OPEN)
+
+    async def _found(self, kept: set[str]) -> AsyncIterator[tuple[str, list[str]]]:
+        redis, at = self._store.redis, 0
+        while True:
+            at, some = await redis.scan(at, match="ledger:{*", count=500)
+            by_org: dict[str, list[str]] = {}
+            for key in (k.decode("utf-8", "surrogatepass") for k in some if isinstance(k, bytes)):
+                if key not in kept:
+                    by_org.setdefault(names.org_of(key), []).append(key)
+            for found in by_org.items():
+                yield found
+            if not at:
+                return
+
+
+@asynccontextmanager
+async def locked(store: Store, name: str) -> AsyncIterator[None]:
+    """Wait until nobody else rebuilds, and keep it so."""
+    while not await store.redis.set(names.LOCK, name, nx=True, ex=LOCK_SECONDS):  # noqa: ASYNC110
+        await asyncio.sleep(0.2)
+    task = asyncio.create_task(_keep(store, name), name="rebuild lock")
+    try:
+        yield
+    finally:
+        await end(task)
+        with contextlib.suppress(*AWAY):
+            if await _holds(store, name):
+                await store.redis.delete(names.LOCK)
+
+
+async def _keep(store: Store, name: str) -> None:
+    while True:
+        await asyncio.sleep(LOCK_SECONDS / 6)
+        with contextlib.suppress(*AWAY):
+            if await _holds(store, name):
+                await store.redis.expire(names.LOCK, LOCK_SECONDS)
+
+
+async def _holds(store: Store, name: str) -> bool:
+    return bool(await store.redis.get(names.LOCK) == name.encode())
