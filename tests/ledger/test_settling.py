@@ -1,18 +1,20 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from redis.asyncio import Redis
 
 from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.usage import USED, Tokens, Usage
 from libs.common.errors import BudgetExceeded, Unavailable
 from libs.common.journal import Consumer
 from libs.common.settings.load import Loaded
+from libs.common.tasks import end
 from services.ledger.cli import rebuild_book
 from services.ledger.names import BOOK, LOCK
+from services.ledger.rebuild import Rebuilt
 from tests.ledger.conftest import loaded_for, replica
 from tests.ledger.support import MEMBER, Client, offer, until
 from tests.support.servers import Server
@@ -232,8 +234,6 @@ async def outcome(ledger: Client) -> str:
 
 
 async def wipe(redis: Server) -> None:
-    from redis.asyncio import Redis
-
     async with Redis.from_url(redis.url) as store:
         await store.flushall()
         assert not await store.exists(LOCK)
@@ -278,8 +278,6 @@ async def test_rows_that_arrive_during_a_rebuild_are_booked_once(
 async def test_a_rebuild_that_another_took_over_books_nothing_more(
     tmp_path: Path, nats: Server, redis: Server, client: Client
 ) -> None:
-    from redis.asyncio import Redis
-
     loaded = loaded_for(tmp_path, nats, redis)
     async with replica(loaded), Redis.from_url(redis.url) as store:
         await client.budget(10**9, window="total")
@@ -295,8 +293,34 @@ async def test_a_rebuild_that_another_took_over_books_nothing_more(
         assert await client.spent() == (3000, 0)
 
 
-async def begun(store: Any) -> bool:
+async def test_a_rebuild_cut_short_at_any_moment_forgets_no_reservation(
+    tmp_path: Path, nats: Server, redis: Server, client: Client
+) -> None:
+    loaded = loaded_for(tmp_path, nats, redis)
+    async with replica(loaded):
+        await client.budget(10**6, window="total")
+        for number in range(300):
+            await client.reserve(f"r{number}", offer(10))
+        for number in range(100):
+            client.use(f"r{number}", 1)
+        await client.settled(100, 2000)
+        async with Redis.from_url(redis.url) as store:
+            for centiseconds in range(20):
+                task = asyncio.create_task(rebuild_book(loaded.settings, wipe=True))
+                await until(lambda task=task: begun_or_done(store, task), 5.0)
+                await asyncio.sleep(centiseconds / 100)
+                await end(task)
+        await client.settled(100, 2000)
+    async with replica(loaded):
+        assert await client.spent() == (100, 2000)
+
+
+async def begun(store: Redis) -> bool:
     return bool(await store.exists(LOCK)) and not await store.exists(BOOK)
+
+
+async def begun_or_done(store: Redis, task: "asyncio.Task[Rebuilt]") -> bool:
+    return task.done() or await begun(store)
 
 
 def rebuild_by_hand(loaded: Loaded) -> None:
