@@ -6,6 +6,7 @@ as the JSON body. What must not be lost goes through `journal.py`, not through h
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -129,7 +130,8 @@ class Bus:
 
         async def take(msg: Msg) -> None:
             try:
-                await handler(decoder.decode(msg.data))
+                for body in decoder.decode_lines(msg.data):
+                    await handler(body)
             except (MuxError, msgspec.MsgspecError) as error:
                 log.warning("%s was not taken: %s", event.subject, error)
 
@@ -152,7 +154,9 @@ class Bus:
         try:
             await asyncio.wait_for(self.client.drain(), 5)
         except LOST:
-            await self.client.close()
+            # uvloop's, for what was said while the server was away and can no longer be written.
+            with contextlib.suppress(RuntimeError):
+                await self.client.close()
 
     def _decoder(self, operation: Operation[Q, R]) -> msgspec.json.Decoder[Any]:
         decoder = self._decoders.get(operation.subject)

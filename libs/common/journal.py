@@ -66,7 +66,7 @@ class Consumer:
     """One member of a durable, shared consumer: hands over batches, acknowledges after.
 
     `handle` gets the decoded bodies of one batch (kinds mixed, in stream order) and must be
-    idempotent. If it raises, the batch is tried again one by one; a single message that has
+    idempotent. If it raises, the batch is tried again one by one; an event whose message has
     failed `max_deliver` times is copied to `dead.v1.<durable>` and dropped from the queue.
     Unavailable is no message's fault: the batch is kept in hand until the store is back, and
     the journal, not our memory, holds what comes meanwhile.
@@ -208,18 +208,16 @@ class Consumer:
     async def _deliver(self, messages: list[Msg]) -> None:
         # What cannot be acknowledged because the connection is gone is delivered again.
         with contextlib.suppress(*LOST):
-            bodies = [await self._decoded(message) for message in messages]
-            good = [(m, b) for m, b in zip(messages, bodies, strict=True) if b is not None]
-            if not good:
-                return
+            events = [(message, await self._decoded(message)) for message in messages]
+            bodies = [body for _, some in events for body in some]
             try:
-                handled = await self._handled([body for _, body in good])
+                handled = not bodies or await self._handled(bodies)
             except Exception:
                 # The journal keeps what could not be handled.
-                log.exception("%s: a batch of %d failed", self._durable, len(good))
-                await self._one_by_one(good)
+                log.exception("%s: a batch of %d failed", self._durable, len(bodies))
+                await self._one_by_one(events)
             else:
-                await self._answer([message for message, _ in good], handled)
+                await self._answer(messages, handled)
 
     async def _handled(self, bodies: list[Any]) -> bool:
         """Whether they were handled; False at a stop while the store behind is away."""
@@ -233,12 +231,17 @@ class Consumer:
                     return False
             await self._pause(AWAY_SECONDS)
 
-    async def _one_by_one(self, good: list[tuple[Msg, Any]]) -> None:
-        for message, body in good:
-            try:
-                handled = await self._handled([body])
-            except Exception as error:  # noqa: BLE001  see above
-                await self._failed(message, error)
+    async def _one_by_one(self, events: list[tuple[Msg, list[Any]]]) -> None:
+        for message, bodies in events:
+            failed: list[tuple[Any, str]] = []
+            handled = True
+            for body in bodies:
+                try:
+                    handled &= await self._handled([body])
+                except Exception as error:  # noqa: BLE001  see above
+                    failed.append((body, f"{type(error).__name__}: {error}"))
+            if failed:
+                await self._failed(message, failed)
             else:
                 await self._answer([message], handled)
 
@@ -257,25 +260,32 @@ class Consumer:
         for message in messages:
             await message.nak(delay=AWAY_SECONDS)
 
-    async def _failed(self, message: Msg, error: Exception) -> None:
-        if message.metadata.num_delivered >= self._max_deliver:
-            await self._bury(message, f"{type(error).__name__}: {error}")
-        else:
-            await message.nak(delay=min(30, 2**message.metadata.num_delivered))
-
-    async def _decoded(self, message: Msg) -> Any:
-        try:
-            return self._decoders[message.subject].decode(message.data)
-        except (KeyError, msgspec.MsgspecError) as error:
-            await self._bury(message, str(error))
-            return None
-
-    async def _bury(self, message: Msg, why: str) -> None:
-        headers = {"subject": message.subject, "why": why[:500].replace("\n", " ")}
-        await self._bus.client.publish(
-            f"{DEAD_SUBJECT}.{self._durable}", message.data, headers=headers
-        )
+    async def _failed(self, message: Msg, failed: list[tuple[Any, str]]) -> None:
+        if message.metadata.num_delivered < self._max_deliver:
+            return await message.nak(delay=min(30, 2**message.metadata.num_delivered))
+        for body, why in failed:
+            await self._bury(message, msgspec.json.encode(body), why)
         await message.ack()
+
+    async def _decoded(self, message: Msg) -> list[Any]:
+        """The events of a message; what is not understood is buried."""
+        decoder = self._decoders.get(message.subject)
+        try:
+            if decoder and message.data:
+                return decoder.decode_lines(message.data)
+        except msgspec.MsgspecError:
+            log.warning("%s: not every line of a message is understood", self._durable)
+        good: list[Any] = []
+        for line in message.data.split(b"\n"):
+            try:
+                good.append(self._decoders[message.subject].decode(line))
+            except (KeyError, msgspec.MsgspecError) as error:
+                await self._bury(message, line, str(error))
+        return good
+
+    async def _bury(self, message: Msg, data: bytes, why: str) -> None:
+        headers = {"subject": message.subject, "why": why[:500].replace("\n", " ")}
+        await self._bus.client.publish(f"{DEAD_SUBJECT}.{self._durable}", data, headers=headers)
         self._dead.inc()
         log.error("%s: a message went to %s: %s", self._durable, DEAD_SUBJECT, why)
 

@@ -1,5 +1,8 @@
 """Tell the journal without waiting for it: a bounded window of acknowledgements, then a file.
 
+While one message is on its way, the events of a dense kind that happen meanwhile are gathered
+for the next: alone an event goes at once, under load each costs a part of a message.
+
 `put` never blocks and never fails, so it is safe in the `finally` of a cancelled request. What
 JetStream does not acknowledge in time is appended to a spool file and sent again when it is
 back. Each process has a file of its own; what one that died has left, the next of its service
@@ -8,6 +11,7 @@ sends. A pod whose disk dies with it while JetStream is away loses its spool: se
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 from collections import deque
@@ -24,12 +28,15 @@ log = logging.getLogger(__name__)
 Q = TypeVar("Q")
 MESSAGE_ID = "Nats-Msg-Id"
 AGAIN_SECONDS = 1.0
+# So many events at most travel together, and as many wait for a message that is on its way.
+MOST = 16
 
 
 class Letter(msgspec.Struct, array_like=True):
     subject: str
     id: str
     data: bytes
+    dense: bool = False
 
 
 class Outbox:
@@ -59,8 +66,13 @@ class Outbox:
 
     def put(self, event: Event[Q], body: Q, id: str) -> None:
         """Say that it happened. The same `id` counts once."""
-        self._queue.append(Letter(event.subject, id, msgspec.json.encode(body)))
-        self._wake.set()
+        self._queue.append(Letter(event.subject, id, msgspec.json.encode(body), event.dense))
+        if self._free():
+            self._wake.set()
+
+    def _free(self) -> bool:
+        """Whether the next message may go: nothing is on its way, or enough is gathered."""
+        return not self._sending or len(self._queue) >= MOST or not self._queue[0].dense
 
     async def __aenter__(self) -> "Outbox":
         self._spool.parent.mkdir(parents=True, exist_ok=True)
@@ -87,14 +99,29 @@ class Outbox:
         self._send_queue()
 
     def _send_queue(self) -> None:
-        while self._queue:
-            letter = self._queue.popleft()
+        while self._queue and (self._closing or self._free()):
+            letter = self._next()
             if not self._bus.connected or len(self._sending) >= self._settings.window:
                 self._keep(letter)
                 continue
             task = asyncio.ensure_future(self._send(letter))
             self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            task.add_done_callback(self._sent)
+
+    def _next(self) -> Letter:
+        """The oldest letter, with those behind it that may travel with it."""
+        first = self._queue.popleft()
+        some = [first]
+        while first.dense and self._queue and len(some) < MOST:
+            if self._queue[0].subject != first.subject:
+                break
+            some.append(self._queue.popleft())
+        return first if len(some) == 1 else _together(some)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if self._queue:
+            self._wake.set()
 
     async def _send(self, letter: Letter) -> None:
         if not await self._acknowledged(letter):
@@ -166,6 +193,14 @@ class Outbox:
                 return
         taken.unlink()
         log.info("sent %d spooled events", len(lines))
+
+
+def _together(letters: list[Letter]) -> Letter:
+    """One letter of several. Told again, the same ones have the same id, and no others."""
+    ids = "\0".join(each.id for each in letters).encode("utf-8", "surrogatepass")
+    id = hashlib.blake2b(ids, digest_size=16).hexdigest()
+    data = b"\n".join(each.data for each in letters)
+    return Letter(letters[0].subject, id, data, dense=True)
 
 
 def _size(file: Path) -> int:

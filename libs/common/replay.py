@@ -43,15 +43,23 @@ async def replay(
             progress(total - left, total)
             messages = await reader.fetch(min(BATCH, left), timeout=WAIT)
             left -= len(messages)
-            yield [row for data in messages if (row := _decoded(decoder, data.data)) is not None]
+            yield [row for data in messages for row in decoded_lines(decoder, data.data)]
         progress(total, total)
         await reader.unsubscribe()
     except (*LOST, APIError) as error:
         raise Unavailable(f"the journal went away while it was read: {error}") from error
 
 
-def _decoded(decoder: "msgspec.json.Decoder[Q]", data: bytes) -> Q | None:
+def decoded_lines(decoder: "msgspec.json.Decoder[Q]", data: bytes) -> list[Q]:
+    """The events of a message; what is not understood is left out."""
     try:
-        return decoder.decode(data)
+        return decoder.decode_lines(data)
     except msgspec.MsgspecError:
-        return None
+        return [row for line in data.split(b"\n") for row in _decoded(decoder, line)]
+
+
+def _decoded(decoder: "msgspec.json.Decoder[Q]", line: bytes) -> list[Q]:
+    try:
+        return [decoder.decode(line)]
+    except msgspec.MsgspecError:
+        return []

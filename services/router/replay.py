@@ -29,7 +29,8 @@ async def replay(bus: Bus) -> Lessons:
             messages = await pull.fetch(min(BATCH, left), timeout=WAIT)
             left -= len(messages)
             for message in messages:
-                lessons.take(DECODERS[message.subject].decode(message.data))
+                for event in DECODERS[message.subject].decode_lines(message.data):
+                    lessons.take(event)
         await js.delete_consumer(EVENTS_STREAM, info.name)
     except LOST as error:
         raise Unavailable(f"the journal does not answer: {error}") from error

@@ -108,3 +108,34 @@ async def test_who_stops_while_its_store_is_away_gives_back_what_it_holds(bus: B
 
     await until(all_five, 5.0)  # acknowledgements time out after half a minute only
     await staying.stop()
+
+
+async def test_of_events_that_travelled_together_only_the_bad_ones_are_buried(bus: Bus) -> None:
+    who = Principal(key_id="key_a")
+    rows = [
+        msgspec.json.encode(Usage(request_id=f"r{n}", attempt=1, at=0.0, principal=who))
+        for n in range(4)
+    ]
+    await bus.client.jetstream().publish(USED.subject, b"\n".join([*rows[:2], b"{bad", *rows[2:]]))
+    seen: set[str] = set()
+
+    async def take(batch: list[Usage]) -> None:
+        if any(row.request_id == "r2" for row in batch):
+            raise ValueError("cannot be booked")
+        seen.update(row.request_id for row in batch)
+
+    consumer = Consumer(bus, "test", [USED], take, max_deliver=1)
+    await consumer.start()
+
+    async def handled() -> bool:
+        return seen == {"r0", "r1", "r3"} and await in_hand(bus) == (0, 0)
+
+    await until(handled)
+    await consumer.stop()
+    assert await buried(bus) == {b"{bad", rows[2]}
+
+
+async def buried(bus: Bus) -> set[bytes]:
+    js = bus.client.jetstream()
+    pull = await js.pull_subscribe("dead.v1.test", stream=EVENTS_STREAM)
+    return {message.data for message in await pull.fetch(10, timeout=0.5)}

@@ -20,9 +20,13 @@ class Operation(Struct, Generic[Q, R], frozen=True):
 
 
 class Event(Struct, Generic[Q], frozen=True):
+    """A message holds one of them, as JSON; of a `dense` kind several may travel in one, a line
+    each."""
+
     subject: str
     body: type[Q]
     stream: str = ""
+    dense: bool = False
 
 
 class Done(Struct, frozen=True, kw_only=True):

@@ -79,4 +79,4 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
         return f"{self.request_id}.{self.attempt}"
 
 
-USED = Event("usage.v1", Usage, stream=EVENTS_STREAM)
+USED = Event("usage.v1", Usage, stream=EVENTS_STREAM, dense=True)
