@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from tests.deploy.balancer import Balancer, balancer
 from tests.support.provider import say
 from tests.support.servers import Server, free_port
-from tests.support.stack import KEYS, Child, ProcessStack, process_stack
+from tests.support.stack import ALL, KEYS, Child, ProcessStack, process_stack
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 STREAMS = 50
@@ -160,6 +161,21 @@ async def test_after_a_redis_restart_requests_are_answered_again_and_money_is_ex
     assert set(load.failed) <= {503}
     assert load.statuses[-5:] == [200] * 5
     assert served and booked == place.provider.bill.total
+
+
+async def test_services_stopped_while_nats_is_away_leave_in_time_and_with_0(
+    tmp_path: Path, nats: Server, redis: Server
+) -> None:
+    async with process_stack(tmp_path, nats, redis) as place, httpx.AsyncClient() as http:
+        await http.post(f"{place.url}/v1/messages", json=ASK, headers=HEADERS)
+        await asyncio.to_thread(nats.kill, signal.SIGKILL)
+        await asyncio.sleep(1.0)
+        began = asyncio.get_running_loop().time()
+        leaving = (asyncio.to_thread(place.stop, name) for name in place.children)
+        codes = await asyncio.gather(*leaving)
+        took = asyncio.get_running_loop().time() - began
+    assert codes == [0] * len(ALL)
+    assert took < 15
 
 
 async def counted(place: ProcessStack, requests: int, seconds: float = 45.0) -> int:
