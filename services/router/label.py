@@ -9,6 +9,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from libs.common.contracts.routing import Features
+from services.router.words import said
 
 BACKGROUND = {"title", "summary", "topic", "web_search", "small"}
 
@@ -40,49 +41,10 @@ KINDS: dict[str, tuple[float, int]] = {
 
 WORDS = re.compile(r"[^\W\d_]+(?:[+#]+)?|\d+", re.UNICODE)
 
-# Matched against lower-case text: ignoring case costs five times as much (measured).
-# Stems that tell code and analysis apart from talk, in the languages our users write most.
-CODE = re.compile(
-    r"\b(?:python|javascript|typescript|java|kotlin|rust|golang|swift|php|perl|haskell|scala|"
-    r"ruby|c\+\+|c#|sql|bash|shell|powershell|html|css|react|vue|django|flask|fastapi|numpy|"
-    r"pandas|regex|regexp|dockerfile|terraform|ya?ml|json|csv|graphql|webhook|"
-    r"cod(?:e|es|ing|igo|ificar)|program(?:m|a|me|ming)?\w*|scripts?|skript\w*|snippet\w*|"
-    r"functions?|funktion\w*|fonction\w*|funci[oó]n\w*|métod\w*|methods?|class(?:es)?|klasse\w*|"
-    r"algorithm\w*|fibonacci|quicksort|palindrom\w*|implement\w*|refactor\w*|debug\w*|compil\w*|"
-    r"unit[- ]tests?|pytest|stack ?trace|traceback|exceptions?|segfault|null ?pointer|"
-    r"bug(?:s|fix)?|(?:api|rest) endpoints?|recursi\w*|linked list|binary search|hash ?map|arrays?|"
-    r"strings?|lint\w*|pars(?:e|er|ing)|async|iterator|one-liner|git (?:commit|rebase|merge))"
-    r"(?!\w)"
-    r"|\bin (?:go|c|r|lua|elixir|julia|dart|zig)\b",
-)
 SHAPES = re.compile(
     r"```|^\s*(?:def|class|import|from|function|const|let|var|public|#include|SELECT)\b"
-    r"|[;{}]\s*$|=>|\w+\([^)]*\)\s*[:{]|Traceback \(most|File \"[^\"]+\", line",
+    r"|[;{}]\s*$|=>|(?<=\w)\([^)]*\)\s*[:{]|Traceback \(most|File \"[^\"]+\", line",
     re.MULTILINE,
-)
-MAKE = re.compile(
-    r"\b(?:writ\w+|implement\w*|creat\w*|build|add|fix|refactor\w*|debug|optimi[sz]e|port|"
-    r"generate|develop\w*|draft|compose|schreib\w*|erstell\w*|écri\w+|escrib\w+)\b",
-)
-# What asks for thought by itself, and what does so in company or at length.
-DEEP = re.compile(
-    r"\b(?:anal[yi][sz]\w*|evaluat\w*|assess\w*|trade-?\s?offs?|implications?|critiqu\w*|"
-    r"critically|in[- ](?:depth|detail)|deep dive|comprehensive\w*|thorough\w*|rigorous\w*|"
-    r"nuanced|prove|proof|derive|derivation|discuss(?:es|ing)?|debate|synthesi[sz]e|root causes?|"
-    r"consequences|ramifications?|pros and cons|costs and benefits|weigh|examin(?:e|es|ing)|"
-    r"investigat\w*|reason (?:through|about)|think through|second-order|feasibility|interplay|"
-    r"bewert\w*|auswirk\w*|évalu\w*|implicaci\w*|ventajas)\b",
-)
-HINTS = re.compile(
-    r"\b(?:compar(?:e|ing|ison)|compar[ae]\w*|vergleich\w*|contrast|critical|strateg\w*|architect\w*|"
-    r"detailed|argue|explor\w+|elaborate|scalab\w*|bottlenecks?|advantages|disadvantages|drawbacks|"
-    r"long-term|feasible|risks?|impacts?|influences?|affects?|effects|effect o[fn]|"
-    r"design (?:a|an|the)|relationship between|challenges|considerations?|recommend\w*|"
-    r"forecast\w*|study|studies|studying|"
-    r"how (?:will|would|should|could)|"
-    r"what should|(?:explain|describe|understand) (?:why|how)|and why|dig into|break down|"
-    r"walk (?:me|us) through|performance|latency|throughput|overheads?|microservices?|monoliths?|"
-    r"distributed|migrat\w+|reliability|consistency)\b",
 )
 # A coding agent asks for its conversation to be summed up, so that it can go on in less.
 COMPACT = re.compile(
@@ -140,18 +102,21 @@ def is_scored(features: Features) -> bool:
 def _of_text(text: str, chars: int) -> tuple[str, float]:
     """The label the words speak for; confidence grows with their number."""
     lower = text.lower()
-    shapes, code = len(SHAPES.findall(text)), len(CODE.findall(lower))
-    asked, hints = len(DEEP.findall(lower)), len(HINTS.findall(lower))
-    deep, make = asked + hints, bool(MAKE.search(lower))
-    words = len(WORDS.findall(text))
-    coding = shapes * 1.5 + code + (0.5 if make and code else 0)
-    if coding >= 1 and (coding >= 1.5 * deep or (make and not deep)):
+    found, shapes = said(lower), len(SHAPES.findall(text))
+    deep = found.deep + found.hints
+    coding = shapes * 1.5 + found.code + (0.5 if found.make and found.code else 0)
+    if coding >= 1 and (coding >= 1.5 * deep or (found.make and not deep)):
         return "code", _sure(0.80, coding)
-    if deep > 1 or (deep and words >= (5 if asked else 8)):
+    if deep > 1 or (deep and len(WORDS.findall(text)) >= (5 if found.deep else 8)):
         return "analysis", _sure(0.85, deep)
-    if chars <= SIMPLE_CHARS and not asked and not make and (ASKS.search(lower) or "?" in text):
+    if (
+        chars <= SIMPLE_CHARS
+        and not found.deep
+        and not found.make
+        and (ASKS.search(lower) or "?" in text)
+    ):
         return "simple", 0.90
-    if 0 < chars <= SIMPLE_CHARS // 2 and not make:
+    if 0 < chars <= SIMPLE_CHARS // 2 and not found.make:
         return "chat", 0.70
     return "general", 0.60
 
