@@ -54,6 +54,7 @@ class Bus:
         self._gate = asyncio.Semaphore(in_flight)
         self._limit = in_flight
         self._waiting = 0
+        self._lost = False  # whether the server was away when it was to be left
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscriptions: list[Subscription] = []
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
@@ -139,24 +140,26 @@ class Bus:
 
     async def stop_serving(self) -> None:
         """Take no more messages and finish those in hand; the connection stays open."""
-        for subscription in self._subscriptions:
-            try:
-                await subscription.drain()  # type: ignore[no-untyped-call]
-            except LOST:
-                log.warning("the message bus was away while draining")
-        self._subscriptions.clear()
+        leaving, self._subscriptions = self._subscriptions, []
+        ended = await asyncio.gather(
+            *(each.drain() for each in leaving),  # type: ignore[no-untyped-call]
+            return_exceptions=True,
+        )
+        if lost := [error for error in ended if error is not None]:
+            self._lost = True
+            log.warning("the message bus was away while draining: %r", lost[0])
         while self._tasks or self._waiting:
             await asyncio.wait(self._tasks) if self._tasks else await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         """Finish what is in hand, then disconnect. The other order loses every reply."""
         await self.stop_serving()
-        try:
-            await asyncio.wait_for(self.client.drain(), 5)
-        except LOST:
-            # uvloop's, for what was said while the server was away and can no longer be written.
-            with contextlib.suppress(RuntimeError):
-                await self.client.close()
+        if not self._lost:
+            with contextlib.suppress(*LOST):
+                await asyncio.wait_for(self.client.drain(), 5)
+        # uvloop's, for what was said while the server was away and can no longer be written.
+        with contextlib.suppress(RuntimeError):
+            await self.client.close()
 
     def _decoder(self, operation: Operation[Q, R]) -> msgspec.json.Decoder[Any]:
         decoder = self._decoders.get(operation.subject)
