@@ -6,10 +6,10 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 ARG SERVICE=gateway
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /opt/modelmuxer
 COPY requirements-${SERVICE}.lock /tmp/requirements.lock
-RUN /opt/modelmuxer/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock \
- && /opt/modelmuxer/bin/pip uninstall --yes pip setuptools
+RUN python -m venv --without-pip /opt/modelmuxer \
+ && python -m pip --python /opt/modelmuxer/bin/python install \
+    --require-hashes --only-binary :all: -r /tmp/requirements.lock
 COPY libs /opt/modelmuxer/app/libs
 COPY services /opt/modelmuxer/app/services
 RUN printf '#!/bin/sh\nexec /opt/modelmuxer/bin/python -P -m services "$@"\n' > /opt/modelmuxer/bin/modelmuxer \
