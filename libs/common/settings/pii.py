@@ -22,7 +22,7 @@ class PiiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     or a value alone); `orgs` adds a tenant's own. `output` says what happens to values that a model
     itself produces. `model` names a spaCy package, a folder that
     holds one, or `gliner:FOLDER`: it finds names in prose. `workers` are processes; 0 scans in a
-    thread beside the loop."""
+    thread beside the loop, and short texts in between."""
 
     entities: dict[str, Action] = field(default_factory=dict)
     teams: dict[str, dict[str, Action]] = field(default_factory=dict)
