@@ -5,18 +5,20 @@ for the next: alone an event goes at once, under load each costs a part of a mes
 
 `put` never blocks and never fails, so it is safe in the `finally` of a cancelled request. What
 JetStream does not acknowledge in time is appended to a spool file and sent again when it is
-back. Each process has a file of its own; what one that died has left, the next of its service
+back. Each process has a file of its own, and a lock on it while it lives, so that processes of
+several containers may share a folder; what one that died has left, the next of its service
 sends. A pod whose disk dies with it while JetStream is away loses its spool: see docs.
 """
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import logging
-import os
+import uuid
 from collections import deque
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -40,13 +42,14 @@ class Letter(msgspec.Struct, array_like=True):
 
 
 class Outbox:
-    """One per process, its file `<spool>-<pid>`. Open it with `async with`; leaving it flushes
+    """Its file is `<spool>-<a name of its own>`. Open it with `async with`; leaving it flushes
     what it can."""
 
     def __init__(self, bus: Bus, settings: JournalSettings, spool: Path) -> None:
         self._bus, self._settings = bus, settings
         self._family = spool
-        self._spool = spool.with_name(f"{spool.name}-{os.getpid()}")
+        self._spool = spool.with_name(f"{spool.name}-{uuid.uuid4().hex}")
+        self._lock: BinaryIO | None = None
         self._queue: deque[Letter] = deque()
         self._wake = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
@@ -62,7 +65,7 @@ class Outbox:
     @property
     def spooled(self) -> int:
         """Bytes that wait on disk."""
-        return _size(self._spool) + _size(self._beside("sending"))
+        return _size(self._spool) + _size(_beside(self._spool, "sending"))
 
     def put(self, event: Event[Q], body: Q, id: str) -> None:
         """Say that it happened. The same `id` counts once."""
@@ -76,6 +79,7 @@ class Outbox:
 
     async def __aenter__(self) -> "Outbox":
         self._spool.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self._spool)
         self._adopt()
         self._task = asyncio.create_task(self._run(), name="outbox")
         return self
@@ -87,6 +91,9 @@ class Outbox:
             await self._task
         if self._sending:
             await asyncio.wait(self._sending, timeout=self._settings.ack_timeout + 1)
+        _beside(self._spool, "lock").unlink(missing_ok=True)
+        if self._lock:
+            self._lock.close()
 
     async def _run(self) -> None:
         while not self._closing:
@@ -150,22 +157,23 @@ class Outbox:
         except OSError as error:
             log.error("%s is lost: neither journal nor spool took it: %s", letter.id, error)
 
-    def _beside(self, what: str) -> Path:
-        return self._spool.with_name(f"{self._spool.name}.{what}")
-
     def _adopt(self) -> None:
-        """Take over what processes of our service that have ended did not get rid of."""
-        mine = self._beside("adopted")
-        # Ours is there already if we died here, with the process id that we have again.
-        for left in (mine, *sorted(self._family.parent.glob(f"{self._family.name}-*"))):
-            pid = left.name.removeprefix(f"{self._family.name}-").partition(".")[0]
-            if left != mine and (not pid.isdigit() or _runs(int(pid))):
-                continue
-            with contextlib.suppress(FileNotFoundError):  # another was faster
-                left.rename(mine)
-                with self._spool.open("ab") as file:
-                    file.write(mine.read_bytes())
-                mine.unlink()
+        """Take over what those of our service that have ended did not get rid of."""
+        files = self._family.parent.glob(f"{self._family.name}-*")
+        for name in sorted({file.name.partition(".")[0] for file in files} - {self._spool.name}):
+            theirs = self._family.with_name(name)
+            if lock := _locked(theirs):
+                with lock:
+                    self._take_over(theirs)
+
+    def _take_over(self, theirs: Path) -> None:
+        for file in (_beside(theirs, "adopted"), _beside(theirs, "sending"), theirs):
+            with contextlib.suppress(FileNotFoundError):
+                left = file.read_bytes()
+                with self._spool.open("ab") as own:
+                    own.write(left + b"\n")  # its last line may be cut
+                file.unlink()
+        _beside(theirs, "lock").unlink(missing_ok=True)
 
     async def _empty_spool(self) -> None:
         try:
@@ -177,7 +185,7 @@ class Outbox:
 
     async def _resend(self) -> None:
         """Send the spool again, in order; what is not taken stays."""
-        taken = self._beside("sending")
+        taken = _beside(self._spool, "sending")
         if not taken.exists():
             self._spool.rename(taken)
         lines = taken.read_bytes().splitlines()
@@ -203,18 +211,24 @@ def _together(letters: list[Letter]) -> Letter:
     return Letter(letters[0].subject, id, data, dense=True)
 
 
+def _beside(spool: Path, what: str) -> Path:
+    return spool.with_name(f"{spool.name}.{what}")
+
+
+def _locked(spool: Path) -> BinaryIO | None:
+    """The lock of whoever writes there, until it is closed or its process ends; None if that one
+    lives, or if the disk knows no locks."""
+    file = _beside(spool, "lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
 def _size(file: Path) -> int:
     try:
         return file.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
