@@ -77,6 +77,12 @@ class Bus:
     def connected(self) -> bool:
         return self.client.is_connected
 
+    @property
+    def in_hand(self) -> int:
+        """Messages being worked on, and those that wait for their turn."""
+        pending = sum(each.pending_msgs for each in self._subscriptions)
+        return len(self._tasks) + self._waiting + pending
+
     def on_rejoin(self, hook: Callable[[], None]) -> None:
         """Have it called whenever a lost connection is there again. What was asked of the
         server on the old one is forgotten there."""

@@ -12,6 +12,7 @@ from prometheus_client.exposition import generate_latest
 
 from libs.common.bus import Bus
 from libs.common.settings import Settings
+from libs.common.telemetry import IN_FLIGHT
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 READ_SECONDS = 5
@@ -27,7 +28,7 @@ async def serve_probe(name: str, bus: Bus, settings: Settings) -> AsyncIterator[
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await asyncio.wait_for(reader.readline(), READ_SECONDS)
-            writer.write(_reply(line.split(b" ")[1:2], bus.connected))
+            writer.write(_reply(line.split(b" ")[1:2], bus))
             await writer.drain()
         except (TimeoutError, OSError, ValueError):
             pass
@@ -39,13 +40,15 @@ async def serve_probe(name: str, bus: Bus, settings: Settings) -> AsyncIterator[
         yield
 
 
-def _reply(path: list[bytes], ready: bool) -> bytes:
+def _reply(path: list[bytes], bus: Bus) -> bytes:
     match path:
         case [b"/health"]:
             return _http("200 OK", b"ok\n")
         case [b"/ready"]:
+            ready = bus.connected
             return _http("200 OK", b"ok\n") if ready else _http("503 No bus", b"no bus\n")
         case [b"/metrics"]:
+            IN_FLIGHT.set(bus.in_hand)
             return _http("200 OK", generate_latest(REGISTRY))
         case _:
             return _http("404 Not Found", b"try /health, /ready or /metrics\n")

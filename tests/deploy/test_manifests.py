@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from libs.common.settings import Settings
+from libs.common.telemetry import IN_FLIGHT
 
 K8S = Path(__file__).parents[2] / "deploy" / "k8s"
 OVERLAYS = ["dev", "prod", "mtls"]
@@ -82,6 +83,16 @@ def test_every_pod_runs_with_the_least_rights(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_a_service_may_write_is_memory_and_a_bounded_folder(overlay: str) -> None:
+    for name in SERVICES | {"migrate"}:
+        pod = pods(overlay)[name]
+        mounts = {m["mountPath"]: m["name"] for m in pod["containers"][0]["volumeMounts"]}
+        volumes = {v["name"]: v.get("emptyDir") for v in pod["volumes"]}
+        assert volumes[mounts["/tmp"]]["medium"] == "Memory", name
+        assert volumes[mounts["/tmp"]]["sizeLimit"] and volumes[mounts["/data"]]["sizeLimit"], name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_pod_touches_its_host(overlay: str) -> None:
     for name, pod in pods(overlay).items():
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), name
@@ -134,6 +145,54 @@ def test_the_gateways_grace_outlasts_the_longest_answer(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nats_has_time_to_send_its_clients_elsewhere(overlay: str) -> None:
+    pod = pods(overlay)["nats"]
+    (container,) = pod["containers"]
+    asked = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert asked == ["nats-server", f"-sl=ldm={container['command'][-1]}"]
+    waits = re.findall(r'lame_duck_\w+: "(\d+)s"', files_of(overlay, "nats")["nats.conf"])
+    assert pod["terminationGracePeriodSeconds"] > sum(map(int, waits)) > 0
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nats_is_three_nodes_apart_with_jetstream_on_disk(overlay: str) -> None:
+    nats = named(overlay, "StatefulSet")["nats"]["spec"]
+    (spread,) = nats["template"]["spec"]["topologySpreadConstraints"]
+    assert nats["replicas"] == 3 and spread["topologyKey"] == "kubernetes.io/hostname"
+    (folder,) = re.findall(r'store_dir: "(\S+)"', files_of(overlay, "nats")["nats.conf"])
+    assert claimed(nats)[folder] == "20Gi"
+    settings = [m["data"] for m in of_kind(overlay, "ConfigMap")]
+    assert "3" in {data.get("MODELMUXER_JOURNAL__REPLICAS") for data in settings}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_redis_keeps_what_it_is_told_and_forgets_nothing(overlay: str) -> None:
+    redis = named(overlay, "StatefulSet")["redis"]["spec"]
+    command = redis["template"]["spec"]["containers"][0]["command"]
+    assert {"--appendonly yes", "--appendfsync everysec", "--maxmemory-policy noeviction"} <= set(
+        command
+    )
+    assert claimed(redis)["/data"] and "--dir /data" in command
+
+
+def claimed(spec: dict[str, Any]) -> dict[str, str]:
+    """Where the pod mounts a disk of its own, and its size."""
+    sizes = {c["metadata"]["name"]: c["spec"] for c in spec["volumeClaimTemplates"]}
+    mounts = spec["template"]["spec"]["containers"][0]["volumeMounts"]
+    return {
+        m["mountPath"]: sizes[m["name"]]["resources"]["requests"]["storage"]
+        for m in mounts
+        if m["name"] in sizes
+    }
+
+
+def files_of(overlay: str, name: str) -> dict[str, str]:
+    """What the ConfigMap of that name holds, which the overlay adds a hash to."""
+    maps = of_kind(overlay, "ConfigMap")
+    return next(m["data"] for m in maps if m["metadata"]["name"].rpartition("-")[0] == name)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_selectors_meet_the_labels_of_pods(overlay: str) -> None:
     everyone = labels_of(overlay).values()
     for item in of_kind(overlay, "Service", "PodDisruptionBudget", "NetworkPolicy"):
@@ -163,6 +222,10 @@ def test_nothing_talks_but_along_its_edges(overlay: str) -> None:
     }
     assert out == EDGES
     assert into == EDGES
+    rules = [(n, r) for n, p in policies.items() for r in p["spec"].get("egress", [])]
+    assert [name for name, rule in rules if not (rule.get("to") and rule.get("ports"))] == []
+    rules = [(n, r) for n, p in policies.items() for r in p["spec"].get("ingress", [])]
+    assert {n for n, rule in rules if not rule.get("from")} == {"clients-to-gateway"}
 
 
 def edges_of(policy: dict[str, Any], way: str, peers: str) -> list[tuple[str, str, int]]:
@@ -248,6 +311,42 @@ def test_each_service_scales_and_analytics_by_lag_in_production() -> None:
     trigger = named("prod", "ScaledObject")["analytics"]["spec"]["triggers"][0]
     assert trigger["type"] == "nats-jetstream"
     assert trigger["metadata"]["stream"] == "MODELMUXER_EVENTS"
+
+
+def test_each_service_scales_on_cpu_and_the_asked_ones_on_work_in_hand_too() -> None:
+    for name, scaler in named("dev", "HorizontalPodAutoscaler").items():
+        (metric,) = scaler["spec"]["metrics"]
+        assert metric["resource"]["name"] == "cpu"
+        assert scaler["spec"]["scaleTargetRef"]["name"] == name
+        assert scaler["spec"]["minReplicas"] >= 2
+    scalers = [i for i in with_component("in-flight-metrics") if "Autoscaler" in i["kind"]]
+    counted = {
+        scaler["metadata"]["name"]: metric["pods"]["metric"]["name"]
+        for scaler in scalers
+        for metric in scaler["spec"]["metrics"]
+        if metric["type"] == "Pods"
+    }
+    assert counted == dict.fromkeys(SERVICES - {"analytics"}, "modelmuxer_in_flight")
+    assert IN_FLIGHT.describe()[0].name == "modelmuxer_in_flight"
+
+
+def test_prometheus_finds_every_service_at_a_port_it_may_reach() -> None:
+    (monitor,) = of_kind("prod", "ServiceMonitor")
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    found = [s for s in of_kind("prod", "Service") if wanted <= s["metadata"]["labels"].items()]
+    assert {s["metadata"]["name"] for s in found} == SERVICES
+    (endpoint,) = monitor["spec"]["endpoints"]
+    (rule,) = named("prod", "NetworkPolicy")["monitoring-to-services"]["spec"]["ingress"]
+    for service in found:
+        (port,) = [p for p in service["spec"]["ports"] if p["name"] == endpoint["port"]]
+        (container,) = pods("prod")[service["metadata"]["name"]]["containers"]
+        opened = {p["name"]: p["containerPort"] for p in container["ports"]}
+        assert opened[port["targetPort"]] in {p["port"] for p in rule["ports"]}
+
+
+def test_external_secrets_make_the_secret_that_pods_read() -> None:
+    (secret,) = of_kind("prod", "ExternalSecret")
+    assert secret["spec"]["target"]["name"] == "modelmuxer"
 
 
 def test_the_ingress_neither_buffers_nor_cuts_long_answers() -> None:
