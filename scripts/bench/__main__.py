@@ -12,6 +12,7 @@ import base64
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def cases(seconds: float, count: int, streams: int, mail: bool) -> list[Case]:
     small, large = body("1k", mail=mail), body("78k", mail=mail)
     return [
         Case("1 KB, one after another", small, seconds=seconds, warm=50),
-        Case("1 KB, 16 at once", small, connections=16, count=count),
+        Case("1 KB, 32 at once", small, connections=32, count=count),
         Case("78 KB, one after another", large, seconds=seconds),
         Case("78 KB, 8 at once", large, connections=8, count=count // 2),
         Case("1 MB, one after another", body("1m", mail=mail), seconds=seconds),
@@ -75,6 +76,7 @@ def measure(target: Target, case: Case) -> Measured:
         "port": target.port,
         "headers": target.headers,
         "body": base64.b64encode(case.request).decode(),
+        "fresh": target.fresh,
         **case.plan,
     }
     load = subprocess.run(
@@ -173,6 +175,7 @@ def main() -> int:
     parser.add_argument("--no-peers", action="store_true", help="leave LiteLLM out")
     parser.add_argument("--no-mail", action="store_true", help="nothing to mask in the requests")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped
     console = Console(width=max(170, Console().width))
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         direct = stack.enter_context(mock(Path(folder)))

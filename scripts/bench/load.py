@@ -22,7 +22,8 @@ GIVE_UP = 60.0
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """`count` requests in all, or as many as fit into `seconds`; `body` in base64."""
+    """`count` requests in all, or as many as fit into `seconds`; `body` in base64, each `fresh`:
+    with another number in it."""
 
     port: int
     path: str = "/v1/messages"
@@ -33,6 +34,7 @@ class Plan(msgspec.Struct, kw_only=True):
     count: int = 0
     warm: int = 3
     ramp: float = 0.0
+    fresh: bool = True
 
 
 class Load:
@@ -57,7 +59,7 @@ class Load:
         self.open = 0
 
     def request(self) -> bytes:
-        self.number += 1
+        self.number += self.plan.fresh
         self.sent += 1
         return self.before + (b"%010d" % (self.number % 10**10)) + self.after
 

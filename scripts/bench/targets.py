@@ -52,13 +52,15 @@ litellm_settings:
 
 @dataclass
 class Target:
-    """`roots`: the processes whose trees do the work; `idle`: what they take without any."""
+    """`roots`: the processes whose trees do the work; `idle`: what they take without any;
+    `fresh`: whether each request differs from the last."""
 
     name: str
     port: int
     headers: dict[str, str] = field(default_factory=dict)
     roots: list[int] = field(default_factory=list)
     idle: float = 0.0
+    fresh: bool = True
 
 
 def free_port() -> int:
@@ -78,7 +80,7 @@ def mock(folder: Path) -> Iterator[Target]:
 
 @contextlib.contextmanager
 def modelmuxer(upstream: int, folder: Path) -> Iterator[list[Target]]:
-    """Everything that `make run` starts, as it starts it; two keys, two rows."""
+    """Everything that `make run` starts, as it starts it; two keys, three rows."""
     port = free_port()
     config = folder / "modelmuxer.toml"
     config.write_text(MODELMUXER.format(folder=folder, port=port, mock=upstream, **KEYS))
@@ -91,6 +93,7 @@ def modelmuxer(upstream: int, folder: Path) -> Iterator[list[Target]]:
         masked, plain = ({**VERSION, "x-api-key": KEYS[kind]} for kind in ("on", "off"))
         yield [
             Target("ModelMuxer", port, masked, [child.pid]),
+            Target("  the same body again", port, masked, [child.pid], fresh=False),
             Target("  respect, unmasked", port, plain, [child.pid]),
         ]
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +21,7 @@ from libs.common.orphans import end_with_parent
 
 Ready = Callable[[], Awaitable[bool]]
 POLL_SECONDS = 0.05
+READ, LONGEST = 65_536, 65_536
 
 # Reads lines of process ids, the last one counts; at the end of the pipe those groups stop.
 LEASH = """
@@ -87,9 +88,9 @@ class Leash:
 
 
 class Child:
-    """One run after another of a part. `say` takes each line of its output."""
+    """One run after another of a part. `say` takes its name and lines of its output."""
 
-    def __init__(self, part: Part, leash: Leash, lock: int, say: Callable[[str, str], None]):
+    def __init__(self, part: Part, leash: Leash, lock: int, say: Callable[..., None]):
         self.part = part
         self._leash, self._lock, self._say = leash, lock, say
         self._process: asyncio.subprocess.Process | None = None
@@ -173,8 +174,8 @@ class Child:
             lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(read_end, "rb")
         )
         try:
-            while line := await _line(stream):
-                self._say(self.part.name, line.decode(errors="replace").rstrip())
+            async for lines in _lines(stream):
+                self._say(self.part.name, *lines)
         finally:
             transport.close()
 
@@ -186,8 +187,14 @@ class Child:
         return f": {lines[-1].strip()} (more in {self.part.log})" if lines else ""
 
 
-async def _line(stream: asyncio.StreamReader) -> bytes:
-    try:
-        return await stream.readline()
-    except ValueError:
-        return b"(a line too long to show)"
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[list[str]]:
+    """Lines as they come, those together that came together; a very long one in pieces."""
+    rest = b""
+    while data := await stream.read(READ):
+        *lines, rest = (rest + data).split(b"\n")
+        if len(rest) > LONGEST:
+            lines, rest = [*lines, rest], b""
+        if lines:
+            yield [line.decode(errors="replace").rstrip() for line in lines]
+    if rest:
+        yield [rest.decode(errors="replace").rstrip()]

@@ -21,13 +21,14 @@ class Output:
         self._held: list[str] | None = [] if hold else None
         self.coloured = stream.isatty() and "NO_COLOR" not in os.environ
 
-    def say(self, name: str, line: str) -> None:
-        """A line of a child, behind its name."""
-        text = f"{self.paint(name.ljust(WIDTH), COLOURS.get(name, GREY))} │ {line}"
+    def say(self, name: str, *lines: str) -> None:
+        """Lines of a child, each behind its name."""
+        prefix = f"{self.paint(name.ljust(WIDTH), COLOURS.get(name, GREY))} │ "
+        texts = [prefix + line for line in lines]
         if self._held is None:
-            self.write(text)
+            self.write("\n".join(texts))
         else:
-            self._held.append(text)
+            self._held += texts
 
     def stop_holding(self, show: bool) -> None:
         """From now on children are heard; `show` all they said before, or only what warns."""

@@ -10,6 +10,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 from zipfile import BadZipFile
@@ -26,6 +27,7 @@ DIMENSIONS = 1 << BITS
 HEAD, TAIL = 3000, 1000
 FORMAT = 1
 PREMIUM = "premium needed"
+REMEMBERED = 512
 SHIPPED = Path(__file__).parent / "scorer.npz"
 
 TOKENS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_+")
@@ -93,12 +95,14 @@ class Scorer:
         self._columns = {name: i for i, name in enumerate(about.outputs)}
         column = self._columns.get(PREMIUM)
         self._premium = None if column is None else weights[:, column].astype(np.float32)
+        # The same words come again: after a failure, in a batch, from another trial.
+        self.needed = lru_cache(REMEMBERED)(self._needed)
 
     @property
     def version(self) -> str:
         return self.about.version
 
-    def needed(self, prompt: Prompt) -> float:
+    def _needed(self, prompt: Prompt) -> float:
         """0..1 that a premium model is needed."""
         if self._premium is None:
             return 0.5

@@ -50,7 +50,7 @@ def run(leash: Leash, tmp_path: Path) -> Iterator[Run]:
 
         async def start(part: Part, lines: list[str] | None = None) -> Child:
             said = [] if lines is None else lines
-            child = Child(part, leash, lock.fileno(), lambda _, line: said.append(line))
+            child = Child(part, leash, lock.fileno(), lambda _, *new: said.extend(new))
             await child.start()
             return child
 
@@ -69,6 +69,13 @@ async def test_what_a_child_says_is_passed_on(run: Run) -> None:
     child = await run(part("echo one; echo two >&2"), lines)
     assert await child.ended() == 0
     assert lines == ["one", "two"]
+
+
+async def test_a_line_is_passed_on_whole_and_the_last_without_its_end(run: Run) -> None:
+    lines: list[str] = []
+    child = await run(part("printf one; sleep 0.1; printf ' two\n\nthree'"), lines)
+    assert await child.ended() == 0
+    assert lines == ["one two", "", "three"]
 
 
 async def test_a_child_that_ends_at_start_is_reported_with_its_last_words(
