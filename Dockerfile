@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # One file for five images: SERVICE picks what is installed, so only pii carries presidio.
 #   docker build --build-arg SERVICE=gateway -t modelmuxer-gateway .
-ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 ARG SERVICE=gateway

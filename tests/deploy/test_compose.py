@@ -34,7 +34,8 @@ def test_only_the_gateway_has_a_fixed_name_so_that_the_others_scale() -> None:
 
 def test_what_stands_in_the_env_file_reaches_the_gateway() -> None:
     passed = environment("gateway")
-    for name in ("API_KEYS", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"):
+    providers = (f"{name}_API_KEY" for name in ("ANTHROPIC", "OPENAI", "GEMINI", "MISTRAL"))
+    for name in ("API_KEYS", *providers):
         assert f"${{{name}" in passed[name]
     assert "${MODELMUXER_DEBUG" in passed["MODELMUXER_DEBUG"]
 
@@ -74,7 +75,15 @@ def test_docker_waits_for_the_longest_answer() -> None:
 
 def test_images_are_pinned() -> None:
     stores = [s["image"] for s in compose()["services"].values() if "build" not in s]
-    assert all(re.search(r":v?\d+\.\d+", image) for image in stores)
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE, re.M)
+    assert all(re.search(r":v?\d+\.\d+\.\d+", image) for image in (*stores, base))
+    assert len(re.findall(r"^FROM \$\{PYTHON_IMAGE\}", DOCKERFILE, re.M)) == 2
+
+
+def test_everything_starts_with_one_command() -> None:
+    stores = {"nats", "redis", "clickhouse", "prometheus", "grafana"}
+    assert set(compose()["services"]) == SERVICES | stores | {"migrate"}
+    assert not [name for name, service in compose()["services"].items() if "profiles" in service]
 
 
 def test_what_is_mounted_exists() -> None:
@@ -124,7 +133,13 @@ def test_several_gateways_share_a_secret_and_neither_name_nor_port() -> None:
     assert gateway["container_name"] is None
     assert gateway["ports"] == ["127.0.0.1:8000-8009:8000"]
     assert "${MODELMUXER_SECRET:?" in gateway["environment"]["MODELMUXER_SECRET"]
-    assert gateway["volumes"] == ["/data"]
+    assert "volumes" not in gateway
+
+
+@pytest.mark.parametrize("name", ["gateway", "router", "ledger"])
+def test_what_a_service_has_spooled_outlives_its_container(name: str) -> None:
+    assert compose()["services"][name]["volumes"] == [f"{name}:/data"]
+    assert name in compose()["volumes"]
 
 
 def test_grafana_reads_clickhouse_by_its_plugin_as_a_user_that_only_reads() -> None:
