@@ -68,7 +68,8 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
 
         async def report(asked: Report) -> Answer:
             await schema.passed()
-            await rollups.freshen()
+            if reports.is_summed(asked.name):
+                await rollups.freshen()
             answer = await reports.answer(store, trail.head, asked)
             if asked.name in PERSONAL and not asked.query.get("cursor"):
                 await trail.append([_personal(asked)])

@@ -120,10 +120,7 @@ def _decision_row(decision: Decision) -> Row:
         "decision_id": decision.decision_id,
         "request_id": decision.request_id,
         "at": decision.at,
-        "org": who.org,
-        "team": who.team,
-        "user": who.user,
-        "key_id": who.key_id,
+        **_owner(who),
         "run": who.run,
         "asked": features.model,
         "model": first.model if first else "",
@@ -143,15 +140,16 @@ def _decision_row(decision: Decision) -> Row:
     }
 
 
+def _owner(who: Principal) -> Row:
+    return {"org": who.org, "team": who.team, "user": who.user, "key_id": who.key_id}
+
+
 def _feedback_row(feedback: Feedback) -> Row:
     who = feedback.principal
     return {
         "decision_id": feedback.decision_id,
         "at": feedback.at,
-        "org": who.org,
-        "team": who.team,
-        "user": who.user,
-        "key_id": who.key_id,
+        **_owner(who),
         "score": feedback.score,
     }
 
@@ -180,10 +178,7 @@ def _exchange_row(exchange: Exchange) -> Row:
     return {
         "request_id": exchange.request_id,
         "at": exchange.at,
-        "org": who.org,
-        "team": who.team,
-        "user": who.user,
-        "key_id": who.key_id,
+        **_owner(who),
         "run": who.run,
         "request": exchange.request,
         "answer": exchange.answer,

@@ -27,16 +27,18 @@ PERSON = ("user", "key")
 
 
 class Kind(Struct, frozen=True):
-    """How a report is built, and the parameters it understands."""
+    """How a report is built, and the parameters it understands; `summed` if from sums by the
+    hour and day, which follow the rows a little later."""
 
     build: Build
     known: tuple[str, ...]
+    summed: bool = False
 
 
 REPORTS = {
-    "costs": Kind(costs, GROUPED),
-    "usage": Kind(usage, GROUPED),
-    "savings": Kind(savings, GROUPED),
+    "costs": Kind(costs, GROUPED, summed=True),
+    "usage": Kind(usage, GROUPED, summed=True),
+    "savings": Kind(savings, GROUPED, summed=True),
     "latency": Kind(latency, GROUPED),
     "requests": Kind(requests, (*PAGED, *FILTERS, "status")),
     "request": Kind(request, ("id",)),
@@ -47,6 +49,10 @@ REPORTS = {
     "export": Kind(export, (*PERSON, "table", "limit", "cursor", "format")),
     "delete": Kind(delete, PERSON),
 }
+
+
+def is_summed(name: str) -> bool:
+    return name in REPORTS and REPORTS[name].summed
 
 
 async def answer(store: Store, head: ReadHead, report: Report) -> Answer:
