@@ -142,6 +142,7 @@ async def test_a_refusal_after_the_first_words_stays_the_answer(
     mux: Stack, provider: Provider, second: Provider
 ) -> None:
     provider.script(say("I am sorry to say no", stop="refusal", delay=0.02))
+    second.always = say("Too late, if asked at all.", first=2.0)
     async with mux.http() as http:
         answer = await http.post("/v1/messages", json=streamed())
     assert answer.headers["x-modelmuxer-model"] == FIRST and '"refusal"' in answer.text

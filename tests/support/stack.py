@@ -292,11 +292,12 @@ async def service(name: str, loaded: Loaded) -> AsyncIterator[None]:
 async def _journal(bus: Bus) -> list[Usage]:
     js = bus.client.jetstream()
     state = (await js.stream_info(EVENTS_STREAM)).state
-    rows = []
+    decoder = msgspec.json.Decoder(Usage)
+    rows: list[Usage] = []
     for number in range(max(1, state.first_seq), state.last_seq + 1):
         message = await js.get_msg(EVENTS_STREAM, number)
         if message.subject == USED.subject and message.data:
-            rows.append(msgspec.json.decode(message.data, type=Usage))
+            rows += decoder.decode_lines(message.data)
     return rows
 
 
