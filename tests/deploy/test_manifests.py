@@ -256,7 +256,7 @@ def test_secrets_come_from_one_secret_and_only_where_they_are_used(overlay: str)
     allowed = {
         "router": {"NATS_PASSWORD_ROUTER"},
         "pii": {"NATS_PASSWORD_PII"},
-        "ledger": {"NATS_PASSWORD_LEDGER", "REDIS_PASSWORD"},
+        "ledger": {"NATS_PASSWORD_LEDGER", "REDIS_PASSWORD_LEDGER"},
         "analytics": {"NATS_PASSWORD_ANALYTICS", "CLICKHOUSE_PASSWORD"},
     }
     assert of_kind(overlay, "Secret") == []
