@@ -136,11 +136,11 @@ class Bus:
         decoder = msgspec.json.Decoder(event.body)
 
         async def take(msg: Msg) -> None:
-            try:
-                for body in decoder.decode_lines(msg.data):
-                    await handler(body)
-            except (MuxError, msgspec.MsgspecError) as error:
-                log.warning("%s was not taken: %s", event.subject, error)
+            for line in msg.data.split(b"\n"):
+                try:
+                    await handler(decoder.decode(line))
+                except (MuxError, msgspec.MsgspecError) as error:
+                    log.warning("%s was not taken: %s", event.subject, error)
 
         await self._subscribe(event.subject, take, group)
 

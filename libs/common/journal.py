@@ -10,7 +10,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from nats.aio.msg import Msg
@@ -62,12 +62,24 @@ async def ensure_streams(bus: Bus, settings: JournalSettings) -> None:
                 await js.add_stream(config)
 
 
+# What nobody could take, and why.
+Dead = tuple[bytes, str]
+
+
+class Taken(NamedTuple):
+    """A message, its events, and what of it goes to the dead letters once they are handled."""
+
+    message: Msg
+    bodies: list[Any]
+    dead: list[Dead]
+
+
 class Consumer:
     """One member of a durable, shared consumer: hands over batches, acknowledges after.
 
-    `handle` gets the decoded bodies of one batch (kinds mixed, in stream order) and must be
-    idempotent. If it raises, the batch is tried again one by one; an event whose message has
-    failed `max_deliver` times is copied to `dead.v1.<durable>` and dropped from the queue.
+    `handle` gets the decoded bodies of at most `batch` messages (kinds mixed, in stream order) and
+    must be idempotent. If it raises, the batch is tried again one by one; an event whose message
+    has failed `max_deliver` times is copied to `dead.v1.<durable>` and dropped from the queue.
     Unavailable is no message's fault: the batch is kept in hand until the store is back, and
     the journal, not our memory, holds what comes meanwhile.
     """
@@ -208,16 +220,17 @@ class Consumer:
     async def _deliver(self, messages: list[Msg]) -> None:
         # What cannot be acknowledged because the connection is gone is delivered again.
         with contextlib.suppress(*LOST):
-            events = [(message, await self._decoded(message)) for message in messages]
-            bodies = [body for _, some in events for body in some]
+            taken = [self._read(message) for message in messages]
+            bodies = [body for each in taken for body in each.bodies]
             try:
                 handled = not bodies or await self._handled(bodies)
             except Exception:
                 # The journal keeps what could not be handled.
                 log.exception("%s: a batch of %d failed", self._durable, len(bodies))
-                await self._one_by_one(events)
+                for each in taken:
+                    await self._one_by_one(each)
             else:
-                await self._answer(messages, handled)
+                await self._answer(taken, handled)
 
     async def _handled(self, bodies: list[Any]) -> bool:
         """Whether they were handled; False at a stop while the store behind is away."""
@@ -231,22 +244,27 @@ class Consumer:
                     return False
             await self._pause(AWAY_SECONDS)
 
-    async def _one_by_one(self, events: list[tuple[Msg, list[Any]]]) -> None:
-        for message, bodies in events:
-            failed: list[tuple[Any, str]] = []
-            handled = True
-            for body in bodies:
-                try:
-                    handled &= await self._handled([body])
-                except Exception as error:  # noqa: BLE001  see above
-                    failed.append((body, f"{type(error).__name__}: {error}"))
-            if failed:
-                await self._failed(message, failed)
-            else:
-                await self._answer([message], handled)
+    async def _one_by_one(self, taken: Taken) -> None:
+        failed: list[Dead] = []
+        for body in taken.bodies:
+            try:
+                if not await self._handled([body]):
+                    return await self._give_back([taken.message])
+            except Exception as error:  # noqa: BLE001  see above
+                failed.append((msgspec.json.encode(body), f"{type(error).__name__}: {error}"))
+        delivered = taken.message.metadata.num_delivered
+        if failed and delivered < self._max_deliver:
+            return await taken.message.nak(delay=min(30, 2**delivered))
+        await self._answer([taken._replace(dead=[*taken.dead, *failed])], True)
 
-    async def _answer(self, messages: Sequence[Msg], handled: bool) -> None:
-        await (self._acknowledge(messages) if handled else self._give_back(messages))
+    async def _answer(self, taken: Sequence[Taken], handled: bool) -> None:
+        messages = [each.message for each in taken]
+        if not handled:
+            return await self._give_back(messages)
+        for each in taken:
+            for data, why in each.dead:
+                await self._bury(each.message.subject, data, why)
+        await self._acknowledge(messages)
 
     async def _acknowledge(self, messages: Sequence[Msg]) -> None:
         """All in one write: one publish each would cost more than decoding the events."""
@@ -260,34 +278,25 @@ class Consumer:
         for message in messages:
             await message.nak(delay=AWAY_SECONDS)
 
-    async def _failed(self, message: Msg, failed: list[tuple[Any, str]]) -> None:
-        if message.metadata.num_delivered < self._max_deliver:
-            return await message.nak(delay=min(30, 2**message.metadata.num_delivered))
-        for body, why in failed:
-            await self._bury(message, msgspec.json.encode(body), why)
-        await message.ack()
-
-    async def _decoded(self, message: Msg) -> list[Any]:
-        """The events of a message; what is not understood is buried."""
+    def _read(self, message: Msg) -> Taken:
+        """The events of a message, and apart what of it is not understood."""
         decoder = self._decoders.get(message.subject)
-        try:
-            if decoder and message.data:
-                return decoder.decode_lines(message.data)
-        except msgspec.MsgspecError:
-            log.warning("%s: not every line of a message is understood", self._durable)
-        good: list[Any] = []
+        if decoder and message.data:
+            with contextlib.suppress(msgspec.MsgspecError):
+                return Taken(message, decoder.decode_lines(message.data), [])
+        taken = Taken(message, [], [])
         for line in message.data.split(b"\n"):
             try:
-                good.append(self._decoders[message.subject].decode(line))
+                taken.bodies.append(self._decoders[message.subject].decode(line))
             except (KeyError, msgspec.MsgspecError) as error:
-                await self._bury(message, line, str(error))
-        return good
+                taken.dead.append((line, str(error)))
+        return taken
 
-    async def _bury(self, message: Msg, data: bytes, why: str) -> None:
-        headers = {"subject": message.subject, "why": why[:500].replace("\n", " ")}
+    async def _bury(self, subject: str, data: bytes, why: str) -> None:
+        headers = {"subject": subject, "why": why[:500].replace("\n", " ")}
         await self._bus.client.publish(f"{DEAD_SUBJECT}.{self._durable}", data, headers=headers)
         self._dead.inc()
-        log.error("%s: a message went to %s: %s", self._durable, DEAD_SUBJECT, why)
+        log.error("%s: an event went to %s: %s", self._durable, DEAD_SUBJECT, why)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

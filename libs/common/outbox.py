@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 Q = TypeVar("Q")
 MESSAGE_ID = "Nats-Msg-Id"
 AGAIN_SECONDS = 1.0
-# So many events at most travel together, and as many wait for a message that is on its way.
-MOST = 16
+# So many events at most travel together, and as many wait for a message that is on its way, for
+# so long: an acknowledgement that does not come holds nothing up.
+MOST, STALLED_SECONDS = 16, 0.05
 
 
 class Letter(msgspec.Struct, array_like=True):
@@ -55,11 +56,12 @@ class Outbox:
         self._sending: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._sent_at = 0.0
         self._look = True  # whether something may be in the spool
 
     @property
     def waiting(self) -> int:
-        """Events said but not yet acknowledged."""
+        """Events that wait, and messages not yet acknowledged."""
         return len(self._queue) + len(self._sending)
 
     @property
@@ -68,14 +70,24 @@ class Outbox:
         return _size(self._spool) + _size(_beside(self._spool, "sending"))
 
     def put(self, event: Event[Q], body: Q, id: str) -> None:
-        """Say that it happened. The same `id` counts once."""
+        """Say that it happened. Consumers count the same `id` once."""
         self._queue.append(Letter(event.subject, id, msgspec.json.encode(body), event.dense))
         if self._free():
             self._wake.set()
 
     def _free(self) -> bool:
-        """Whether the next message may go: nothing is on its way, or enough is gathered."""
-        return not self._sending or len(self._queue) >= MOST or not self._queue[0].dense
+        """Whether the next message may go: nothing is on its way, or nothing is to be gained by
+        waiting for it."""
+        return (
+            not self._sending
+            or len(self._queue) >= MOST
+            or not self._queue[0].dense
+            or not self._bus.connected
+            or self._now() - self._sent_at >= STALLED_SECONDS
+        )
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def __aenter__(self) -> "Outbox":
         self._spool.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +113,10 @@ class Outbox:
             if self._look and self._bus.connected:
                 await self._empty_spool()
             self._send_queue()
+            again = AGAIN_SECONDS if self._look else None
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), AGAIN_SECONDS if self._look else None)
+                seconds = STALLED_SECONDS if self._queue else again
+                await asyncio.wait_for(self._wake.wait(), seconds)
         self._send_queue()
 
     def _send_queue(self) -> None:
@@ -111,6 +125,7 @@ class Outbox:
             if not self._bus.connected or len(self._sending) >= self._settings.window:
                 self._keep(letter)
                 continue
+            self._sent_at = self._now()
             task = asyncio.ensure_future(self._send(letter))
             self._sending.add(task)
             task.add_done_callback(self._sent)

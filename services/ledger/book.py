@@ -113,7 +113,7 @@ class Book:
 
 
 class Unbooked(Unavailable):
-    """The store has no book of this tenant: it is new, or the store was wiped."""
+    """The tenant's book is not open: it is new, being rebuilt, or the store was wiped."""
 
 
 def _asked(ask: Reserve, now: float, settings: LedgerSettings) -> Asked:

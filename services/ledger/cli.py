@@ -46,7 +46,7 @@ def rebuild(
     Example: modelmuxer ledger rebuild --wipe
     """
     with Progress(console=Console(stderr=True), disable=as_json) as bar:
-        task = bar.add_task("rows of the journal", total=None)
+        task = bar.add_task("messages of the journal", total=None)
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)

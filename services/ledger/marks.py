@@ -1,8 +1,9 @@
 """What says that a book is complete, and who may write in it.
 
-A tenant's book is written in under its mark only: OPEN for everybody, or the name of a rebuild
-for that one. The scripts compare, so whoever comes late to a book that was closed, or goes on
-with a rebuild that another took over, changes nothing.
+Spending is written in a tenant's book under its mark only: OPEN for everybody, or the name of a
+rebuild for that one. The scripts compare: who comes late to a book that was closed changes
+nothing in it, and who goes on with a rebuild that another took over at most closes books again,
+which the next who needs them finds (`admit`).
 """
 
 import asyncio
@@ -31,13 +32,18 @@ class Marks:
         return bool(await self._store.redis.exists(names.BOOK))
 
     async def admit(self, org: str) -> bool:
-        """Open a new tenant's book; not while the whole book is missing."""
+        """Open a new tenant's book; not while the whole book is missing. One that is left at
+        the name of a rebuild, though none is under way, makes the whole book missing."""
         redis = self._store.redis
         await redis.sadd(names.ORGS, org)
         if not await self.whole():
             return False
+        rebuilding = await redis.exists(names.LOCK)
         await redis.set(names.mark(org), OPEN, nx=True)
-        return True
+        if rebuilding or await redis.get(names.mark(org)) == OPEN.encode():
+            return True
+        await redis.delete(names.BOOK)
+        return False
 
     async def close(self, name: str, orgs: set[str]) -> "Claim":
         """Close every book to all but the rebuild of that name."""
@@ -51,8 +57,8 @@ class Marks:
 
 
 class Claim:
-    """The books that one rebuild holds. Every method raises Unavailable once another rebuild
-    has taken one of them over."""
+    """The books that one rebuild holds. `wipe`, `run` and `open` raise Unavailable once another
+    rebuild has taken one of them over."""
 
     def __init__(self, store: Store, name: str, orgs: set[str]) -> None:
         self._store, self.name, self.orgs = store, name, orgs
@@ -66,9 +72,9 @@ class Claim:
 
     async def wipe(self, kept: set[str]) -> None:
         """Forget all that lies in the books but what is to be kept, and the marks."""
-        async for org, keys in self._found(kept | set(map(names.mark, self.orgs))):
+        async for org, keys in self._found(kept):
             await self.add(org)
-            await self.run("wipe", org, keys)
+            await self.run("wipe", org, [key for key in keys if key != names.mark(org)])
 
     async def run(self, script: str, org: str, keys: Iterable[str], *args: object) -> None:
         """Run a script that does nothing without this rebuild's mark, and says so by a 0."""
@@ -98,7 +104,7 @@ class Claim:
 @asynccontextmanager
 async def locked(store: Store, name: str) -> AsyncIterator[None]:
     """Wait until nobody else rebuilds, and keep it so."""
-    while not await store.redis.set(names.LOCK, name, nx=True, ex=LOCK_SECONDS):  # noqa: ASYNC110
+    while not await _taken(store, name):  # noqa: ASYNC110  another process lets go of it
         await asyncio.sleep(0.2)
     task = asyncio.create_task(_keep(store, name), name="rebuild lock")
     try:
@@ -116,6 +122,12 @@ async def _keep(store: Store, name: str) -> None:
         with contextlib.suppress(*AWAY):
             if await _holds(store, name):
                 await store.redis.expire(names.LOCK, LOCK_SECONDS)
+
+
+async def _taken(store: Store, name: str) -> bool:
+    """Also if the answer to an earlier try was lost."""
+    new = await store.redis.set(names.LOCK, name, nx=True, ex=LOCK_SECONDS)
+    return bool(new) or await _holds(store, name)
 
 
 async def _holds(store: Store, name: str) -> bool:

@@ -33,7 +33,6 @@ async def close_month(register: Register, store: Store, now: float) -> int:
         both.hget(key, f"m{month}")
         mark, spent = await both.execute()
         if mark == OPEN.encode() and spent and not register.knows(word):
-            await store.redis.hsetnx(key, f"c{month}", spent)
             await register.write(
                 MonthWord(org=org, scope=scope, scope_id=scope_id, start=month, cost=int(spent))
             )

@@ -72,7 +72,7 @@ class Keeper:
                 await self.rebuild()
             await self._catch_up()
         except (*AWAY, Unavailable) as error:
-            log.error("the budget store is away: %s", error or type(error).__name__)
+            log.error("the book cannot be opened yet: %s", error or type(error).__name__)
 
     async def rebuild(self, *, anew: bool = False) -> Rebuilt:
         """Make the book from the journal, one replica at a time; one that stands is left alone

@@ -75,6 +75,8 @@ def held(asked: Asked, answer: Answer) -> Held:
 
 async def put_back(scripts: Scripts, lost: Sequence[Held]) -> int:
     """Returns how many the store lacked."""
+    for org in {each.principal.org for each in lost}:
+        await scripts.list_org(org)
     return sum(await in_groups(lambda each: _put_back(scripts, each), lost))
 
 

@@ -9,7 +9,7 @@ from libs.common.telemetry import LEDGER_OVERRUN, LEDGER_SETTLED, LEDGER_UNPRICE
 from services.ledger.alerts import Alerter
 from services.ledger.book import Outcome, Unbooked
 from services.ledger.rebuild import Keeper
-from services.ledger.store import AWAY
+from services.ledger.store import AWAY, in_groups
 
 log = logging.getLogger(__name__)
 # How long to wait before asking an absent store again.
@@ -24,7 +24,7 @@ class Settler:
         self._closing = asyncio.Event()
 
     async def take(self, rows: list[Usage]) -> None:
-        await asyncio.gather(*(self._settle(row) for row in rows if row.cost or row.reservation))
+        await in_groups(self._settle, [row for row in rows if row.cost or row.reservation])
 
     def close(self) -> None:
         """Stop waiting for an absent store; the journal delivers again what was not booked."""

@@ -23,6 +23,7 @@ from redis.exceptions import (
 )
 
 from libs.common.errors import Unavailable
+from services.ledger import names
 from services.ledger.pipe import Pipe, Send
 
 # What redis-py raises when the store is gone, starting, or no longer the primary.
@@ -39,6 +40,10 @@ class Scripts:
 
     def __init__(self, send: Send, scripts: dict[str, "Script"]) -> None:
         self._send, self._scripts = send, scripts
+
+    async def list_org(self, org: str) -> None:
+        """Add a tenant to those that have something here."""
+        await self._send("SADD", names.ORGS, org)
 
     async def call(self, script: str, keys: Sequence[str], request: Any, reply: type[Any]) -> Any:
         """Run a script that takes and gives one packed value."""

@@ -135,6 +135,26 @@ async def test_of_events_that_travelled_together_only_the_bad_ones_are_buried(bu
     assert await buried(bus) == {b"{bad", rows[2]}
 
 
+async def test_of_events_that_travelled_together_none_is_lost_at_a_stop(bus: Bus) -> None:
+    who = Principal(key_id="key_a")
+    rows = [Usage(request_id=f"r{n}", attempt=1, at=0.0, principal=who) for n in range(2)]
+    lines = b"\n".join(msgspec.json.encode(row) for row in rows)
+    await bus.client.jetstream().publish(USED.subject, lines)
+    waits = asyncio.Event()
+
+    async def take(batch: list[Usage]) -> None:
+        if batch[0].request_id == "r0":
+            raise ValueError("cannot be booked")
+        waits.set()
+        raise Unavailable("the store is away")
+
+    consumer = Consumer(bus, "test", [USED], take, max_deliver=1)
+    await consumer.start()
+    await asyncio.wait_for(waits.wait(), 5)
+    await consumer.stop()
+    assert sum(await in_hand(bus)) == 1
+
+
 async def buried(bus: Bus) -> set[bytes]:
     js = bus.client.jetstream()
     pull = await js.pull_subscribe("dead.v1.test", stream=EVENTS_STREAM)

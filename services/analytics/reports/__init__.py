@@ -27,8 +27,8 @@ PERSON = ("user", "key")
 
 
 class Kind(Struct, frozen=True):
-    """How a report is built, and the parameters it understands; `summed` if from sums by the
-    hour and day, which follow the rows a little later."""
+    """How a report is built, and the parameters it understands; `summed` if it reads or changes
+    sums by the hour and day, which follow the rows a little later."""
 
     build: Build
     known: tuple[str, ...]
@@ -47,7 +47,7 @@ REPORTS = {
     "alerts": Kind(alerts, (*PAGED, "scope", "scope_id")),
     "audit": Kind(audit, (*PAGED, "action", "actor", "target", "verify")),
     "export": Kind(export, (*PERSON, "table", "limit", "cursor", "format")),
-    "delete": Kind(delete, PERSON),
+    "delete": Kind(delete, PERSON, summed=True),
 }
 
 
