@@ -71,6 +71,52 @@ def test_a_release_pins_the_images_of_the_stores_too(released: list[dict[str, st
     assert len(released) == 8
 
 
+DOCKER = """#!/bin/sh
+echo "$@" > {folder}/arguments
+for argument; do
+  [ "$last" = --metadata-file ] && echo '{{"containerimage.digest": "sha256:abc"}}' > "$argument"
+  last=$argument
+done
+"""
+
+
+def test_an_image_is_pushed_with_its_provenance_and_its_bill(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/image", tmp_path / ".ci")
+    docker = tmp_path / "docker"
+    docker.write_text(DOCKER.format(folder=tmp_path))
+    docker.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    argv = ["bash", str(tmp_path / ".ci/image"), "pii", "ghcr.io/us", "v1"]
+    subprocess.run(argv, check=True, env={"PATH": path})
+    said = (tmp_path / "arguments").read_text()
+    for wanted in ("SERVICE=pii", "--provenance=mode=max", "--sbom=true", "--push"):
+        assert wanted in said
+    assert "--tag ghcr.io/us/modelmuxer-pii:v1" in said
+    assert (tmp_path / "build/digest-pii").read_text() == "sha256:abc\n"
+
+
+def test_a_night_is_committed_if_it_brought_news(tmp_path: Path) -> None:
+    def git(*words: str, at: Path = tmp_path) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+        argv = ["git", *who, "-C", str(at), *words]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+    git("init", "--quiet", "--bare", "--initial-branch=main", "origin")
+    git("clone", "--quiet", "origin", "work")
+    work = tmp_path / "work"
+    for name in (".ci/commit-compatibility", "docs/compatibility.md"):
+        (work / name).parent.mkdir()
+        shutil.copy(ROOT / name, work / name)
+    git("add", ".", at=work)
+    git("commit", "--quiet", "-m", "first", at=work)
+    git("push", "--quiet", "origin", "HEAD", at=work)
+    for text in ("as it was tonight", "as it was tonight"):
+        (work / "docs/compatibility.md").write_text(text)
+        subprocess.run(["bash", str(work / ".ci/commit-compatibility")], check=True)
+    assert len(git("log", "--format=%s", "main", at=tmp_path / "origin").splitlines()) == 2
+
+
 def test_a_bill_of_materials_names_every_locked_package() -> None:
     place = ROOT / ".ci" / "bill_of_materials.py"
     spec = importlib.util.spec_from_file_location("bill_of_materials", place)
