@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from libs.common.bus import Bus
-from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.usage import USED
+from libs.common.replay import replay
 from libs.common.settings.bus import BusSettings
 from scripts.bench.bodies import body
 from scripts.bench.scale import BEGIN, END, PAGE, Step, load, nats_url, report, shares, written
@@ -53,9 +53,7 @@ def test_replicas_of_analytics_share_the_events_and_count_each_once(made: Cluste
         bus = await Bus.connect(BusSettings(url=nats_url(made)), "test")
         try:
             await written(made, EVENTS, 1)
-            js = bus.client.jetstream()
-            subjects = (await js.stream_info(EVENTS_STREAM, subjects_filter=USED.subject)).state
-            told = (subjects.subjects or {})[USED.subject]
+            told = sum([len(rows) async for rows in replay(bus, USED)])
             await booked(bus, told, seconds=30)
             return told, (await asked(bus, "costs"))["attempts"]
         finally:
