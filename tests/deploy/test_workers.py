@@ -28,7 +28,7 @@ async def place(tmp_path: Path, nats: Server, redis: Server) -> AsyncIterator[Pr
         yield place
 
 
-async def shares(place: ProcessStack, seconds: float = 30.0) -> dict[str, float]:
+async def shares(place: ProcessStack, seconds: float = 60.0) -> dict[str, float]:
     """Messages answered by each worker, known by the moment it started; waits for all of them.
     Each connection of its own goes to whichever worker the kernel chooses."""
     found: dict[str, float] = {}
