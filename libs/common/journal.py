@@ -24,6 +24,7 @@ from libs.common.contracts.routing import DECIDED, FEEDBACK
 from libs.common.contracts.spending import ALERTED, AUDITED
 from libs.common.contracts.usage import USED
 from libs.common.errors import Unavailable
+from libs.common.lines import Dead, read_lines
 from libs.common.settings.journal import JournalSettings
 from libs.common.telemetry import JOURNAL_DEAD
 
@@ -60,10 +61,6 @@ async def ensure_streams(bus: Bus, settings: JournalSettings) -> None:
         except NotFoundError:
             with contextlib.suppress(APIError):  # another replica was faster
                 await js.add_stream(config)
-
-
-# What nobody could take, and why.
-Dead = tuple[bytes, str]
 
 
 class Taken(NamedTuple):
@@ -281,16 +278,9 @@ class Consumer:
     def _read(self, message: Msg) -> Taken:
         """The events of a message, and apart what of it is not understood."""
         decoder = self._decoders.get(message.subject)
-        if decoder and message.data:
-            with contextlib.suppress(msgspec.MsgspecError):
-                return Taken(message, decoder.decode_lines(message.data), [])
-        taken = Taken(message, [], [])
-        for line in message.data.split(b"\n"):
-            try:
-                taken.bodies.append(self._decoders[message.subject].decode(line))
-            except (KeyError, msgspec.MsgspecError) as error:
-                taken.dead.append((line, str(error)))
-        return taken
+        if decoder is None:
+            return Taken(message, [], [(message.data, repr(message.subject))])
+        return Taken(message, *read_lines(decoder, message.data))
 
     async def _bury(self, subject: str, data: bytes, why: str) -> None:
         headers = {"subject": subject, "why": why[:500].replace("\n", " ")}

@@ -11,6 +11,7 @@ from nats.js.errors import APIError
 from libs.common.bus import LOST, Bus
 from libs.common.contracts.base import Event
 from libs.common.errors import Unavailable
+from libs.common.lines import read_lines
 
 Q = TypeVar("Q")
 Progress = Callable[[int, int], None]
@@ -43,23 +44,8 @@ async def replay(
             progress(total - left, total)
             messages = await reader.fetch(min(BATCH, left), timeout=WAIT)
             left -= len(messages)
-            yield [row for data in messages for row in decoded_lines(decoder, data.data)]
+            yield [row for data in messages for row in read_lines(decoder, data.data)[0]]
         progress(total, total)
         await reader.unsubscribe()
     except (*LOST, APIError) as error:
         raise Unavailable(f"the journal went away while it was read: {error}") from error
-
-
-def decoded_lines(decoder: "msgspec.json.Decoder[Q]", data: bytes) -> list[Q]:
-    """The events of a message; what is not understood is left out."""
-    try:
-        return decoder.decode_lines(data)
-    except msgspec.MsgspecError:
-        return [row for line in data.split(b"\n") for row in _decoded(decoder, line)]
-
-
-def _decoded(decoder: "msgspec.json.Decoder[Q]", line: bytes) -> list[Q]:
-    try:
-        return [decoder.decode(line)]
-    except msgspec.MsgspecError:
-        return []
