@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
@@ -12,20 +12,9 @@ from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.identity import Principal
 from libs.common.contracts.usage import USED, Usage
 from libs.common.errors import Unavailable
-from libs.common.journal import Consumer, ensure_streams
-from libs.common.settings.bus import BusSettings
-from libs.common.settings.journal import JournalSettings
-from tests.support.servers import Server
+from libs.common.journal import Consumer
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def bus(nats: Server) -> AsyncIterator[Bus]:
-    bus = await Bus.connect(BusSettings(url=nats.url), "test")
-    await ensure_streams(bus, JournalSettings())
-    yield bus
-    await bus.close()
 
 
 async def tell(bus: Bus, count: int) -> None:

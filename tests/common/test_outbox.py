@@ -13,7 +13,6 @@ from libs.common.contracts.base import EVENTS_STREAM
 from libs.common.contracts.identity import Principal
 from libs.common.contracts.routing import FEEDBACK, Feedback
 from libs.common.contracts.usage import USED, Usage
-from libs.common.journal import ensure_streams
 from libs.common.outbox import Letter, Outbox
 from libs.common.replay import replay
 from libs.common.settings.bus import BusSettings
@@ -61,10 +60,8 @@ def killed(nats: Server, spool: Path, name: str) -> None:
 
 
 async def test_what_a_killed_process_has_spooled_is_sent_by_the_next(
-    nats: Server, tmp_path: Path
+    nats: Server, bus: Bus, tmp_path: Path
 ) -> None:
-    bus = await Bus.connect(BusSettings(url=nats.url), "test")
-    await ensure_streams(bus, JournalSettings())
     spool = tmp_path / "spool" / "gateway"
     for name in ("one", "two"):
         await asyncio.to_thread(killed, nats, spool, name)
@@ -75,15 +72,12 @@ async def test_what_a_killed_process_has_spooled_is_sent_by_the_next(
             while outbox.spooled or outbox.waiting or spools(spool.parent):
                 await asyncio.sleep(0.02)
     assert await told(bus) == sorted(f"{name}-{n}" for name in ("one", "two") for n in range(20))
-    await bus.close()
 
 
 async def test_who_lives_keeps_its_spool_whatever_container_it_is_in(
-    nats: Server, tmp_path: Path
+    nats: Server, bus: Bus, tmp_path: Path
 ) -> None:
     """Two of one process, since process ids of two containers may be the same."""
-    bus = await Bus.connect(BusSettings(url=nats.url), "test")
-    await ensure_streams(bus, JournalSettings())
     deaf = await Bus.connect(BusSettings(url=nats.url), "test")
     await deaf.client.close()
     async with Outbox(deaf, JournalSettings(), tmp_path / "gateway") as living:
@@ -96,13 +90,10 @@ async def test_who_lives_keeps_its_spool_whatever_container_it_is_in(
         while spools(tmp_path):
             await asyncio.sleep(0.02)
     assert await told(bus) == ["kept", "sent"] and list(tmp_path.glob("gateway*")) == []
-    await bus.close()
 
 
-async def test_what_an_earlier_release_has_left_is_sent(nats: Server, tmp_path: Path) -> None:
+async def test_what_an_earlier_release_has_left_is_sent(bus: Bus, tmp_path: Path) -> None:
     """Its files had the process id as their name; the line of one that was killed is cut."""
-    bus = await Bus.connect(BusSettings(url=nats.url), "test")
-    await ensure_streams(bus, JournalSettings())
     for what in ("1.adopted", "1.sending", "2"):
         letter = Letter(USED.subject, f"{what}.1", msgspec.json.encode(row(what)))
         line = msgspec.json.encode(letter)
@@ -111,12 +102,9 @@ async def test_what_an_earlier_release_has_left_is_sent(nats: Server, tmp_path: 
         while spools(tmp_path):
             await asyncio.sleep(0.02)
     assert await told(bus) == ["1.adopted", "1.sending", "2"]
-    await bus.close()
 
 
-async def test_what_is_said_just_before_the_end_is_sent(nats: Server, tmp_path: Path) -> None:
-    bus = await Bus.connect(BusSettings(url=nats.url), "test")
-    await ensure_streams(bus, JournalSettings())
+async def test_what_is_said_just_before_the_end_is_sent(bus: Bus, tmp_path: Path) -> None:
     async with asyncio.timeout(10):
         for number in range(4):
             async with Outbox(bus, JournalSettings(), tmp_path / "gateway") as outbox:
@@ -125,14 +113,11 @@ async def test_what_is_said_just_before_the_end_is_sent(nats: Server, tmp_path: 
                     outbox.put(USED, row(f"{number}{part}"), f"{number}{part}.1")
                     await asyncio.sleep(0.001 if part == "a" else 0)
     assert await told(bus) == [f"{number}{part}" for number in range(4) for part in "ab"]
-    await bus.close()
 
 
 async def test_what_happens_at_once_travels_together_and_is_told_once(
-    nats: Server, tmp_path: Path
+    bus: Bus, tmp_path: Path
 ) -> None:
-    bus = await Bus.connect(BusSettings(url=nats.url), "test")
-    await ensure_streams(bus, JournalSettings())
     async with Outbox(bus, JournalSettings(), tmp_path / "gateway") as outbox:
         for number in range(200):
             outbox.put(USED, row(f"{number:03}"), f"{number}.1")
@@ -143,4 +128,3 @@ async def test_what_happens_at_once_travels_together_and_is_told_once(
     info = await bus.client.jetstream().stream_info(EVENTS_STREAM, subjects_filter=">")
     assert info.state.subjects[USED.subject] < 200
     assert info.state.subjects[FEEDBACK.subject] == 200
-    await bus.close()
