@@ -13,7 +13,7 @@ from pathlib import Path
 
 from libs.common.service import CANNOT_START
 from libs.common.settings.load import ConfigError, Loaded
-from services.launcher import place, ports, probes, stores
+from services.launcher import place, ports, probes, share, stores
 from services.launcher.banner import banner
 from services.launcher.children import Child, Leash, Part, Ready, StartFailed
 from services.launcher.output import BOLD, GREY, Output
@@ -214,6 +214,7 @@ def run_up(loaded: Loaded) -> int:
             f"port {gateway.port} is held by {ports.holder(gateway.port)}; "
             f"stop it, or take another: modelmuxer up --port {ports.first_free(gateway.port + 1)}"
         )
+    share.take_turns()
     with place.claim(loaded.settings.data) as lock, foreground():
         output = Output(hold=not loaded.settings.debug)
         return asyncio.run(Up(loaded, output, lock).run())

@@ -98,6 +98,14 @@ def test_ctrl_c_stops_everything_and_leaves_with_zero(tmp_path: Path) -> None:
     assert not [pid for pid in children if alive(pid)]
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux schedules in batches")
+def test_no_part_interrupts_another_when_it_is_woken(tmp_path: Path) -> None:
+    with launched(tmp_path) as up:
+        threads = [int(task) for pid in up.children() for task in os.listdir(f"/proc/{pid}/task")]
+        policies = {os.sched_getscheduler(thread) for thread in (up.process.pid, *threads)}
+        assert len(up.children()) == 8 and policies == {os.SCHED_BATCH}
+
+
 def test_a_restart_finds_yesterdays_costs_and_budgets(tmp_path: Path) -> None:
     budget = {"budget_type": "daily", "budget_limit": 5.0, "alert_thresholds": [50, 80, 95]}
     with launched(tmp_path) as up:
