@@ -46,6 +46,13 @@ SHAPES = re.compile(
     r"|[;{}]\s*$|=>|(?<=\w)\([^)]*\)\s*[:{]|Traceback \(most|File \"[^\"]+\", line",
     re.MULTILINE,
 )
+# What every shape begins or ends with: prose has none of it, which is sooner seen.
+SIGNS = ("```", "=>", "Traceback (most", 'File "')
+KEYWORD = re.compile(
+    r"^\s*(?:def|class|import|from|function|const|let|var|public|#include|SELECT)\b", re.MULTILINE
+)
+LINE_END = re.compile(r"[;{}]\s*$", re.MULTILINE)
+CALL = re.compile(r"\([^)]*\)\s*[:{]")
 # A coding agent asks for its conversation to be summed up, so that it can go on in less.
 COMPACT = re.compile(
     r"<summary>|\bsummary of (?:the|our|this) conversation|\bconversation so far\b"
@@ -102,12 +109,12 @@ def is_scored(features: Features) -> bool:
 def _of_text(text: str, chars: int) -> tuple[str, float]:
     """The label the words speak for; confidence grows with their number."""
     lower = text.lower()
-    found, shapes = said(lower), len(SHAPES.findall(text))
+    found, shapes = said(lower), shapes_in(text)
     deep = found.deep + found.hints
     coding = shapes * 1.5 + found.code + (0.5 if found.make and found.code else 0)
     if coding >= 1 and (coding >= 1.5 * deep or (found.make and not deep)):
         return "code", _sure(0.80, coding)
-    if deep > 1 or (deep and len(WORDS.findall(text)) >= (5 if found.deep else 8)):
+    if deep > 1 or (deep and _has_words(text, 5 if found.deep else 8)):
         return "analysis", _sure(0.85, deep)
     if (
         chars <= SIMPLE_CHARS
@@ -119,6 +126,18 @@ def _of_text(text: str, chars: int) -> tuple[str, float]:
     if 0 < chars <= SIMPLE_CHARS // 2 and not found.make:
         return "chat", 0.70
     return "general", 0.60
+
+
+def shapes_in(text: str) -> int:
+    """How often the text looks like code."""
+    looks = any(sign in text for sign in SIGNS)
+    if looks or KEYWORD.search(text) or LINE_END.search(text) or CALL.search(text):
+        return len(SHAPES.findall(text))
+    return 0
+
+
+def _has_words(text: str, count: int) -> bool:
+    return any(number >= count for number, _ in enumerate(WORDS.finditer(text), 1))
 
 
 def _sure(base: float, evidence: float) -> float:

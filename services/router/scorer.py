@@ -9,7 +9,7 @@ import io
 import math
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,6 +21,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from libs.common.settings.load import ConfigError
+from services.router.lookup import Lookup
 
 BITS = 16
 DIMENSIONS = 1 << BITS
@@ -31,17 +32,20 @@ REMEMBERED = 512
 SHIPPED = Path(__file__).parent / "scorer.npz"
 
 TOKENS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_+")
-# The same of ASCII in lower case, in two thirds of the time (measured).
-ASCII_TOKENS = re.compile(r"[a-z]+|\d+|[^\w\s]|_+", re.ASCII)
 DIGITS = str.maketrans("123456789", "000000000")
+# What a text may show, found by a pattern, where one of the signs is there at all.
 SHAPES = (
-    ("fence", re.compile(r"```")),
-    ("options", re.compile(r"^\s*\(?[A-E][).:]", re.MULTILINE)),
-    ("question", re.compile(r"\?")),
-    ("definition", re.compile(r"^\s*(?:def|class|function|import|public)\b", re.MULTILINE)),
-    ("formula", re.compile(r"[=+*/^<>]\s*\d|\\[a-z]+|\$")),
-    ("trace", re.compile(r"Traceback|Exception|Error:")),
-    ("path", re.compile(r"\w/\w+\.\w|\w\.py\b")),
+    ("fence", ("```",), None),
+    ("options", ("",), re.compile(r"^\s*\(?[A-E][).:]", re.MULTILINE)),
+    ("question", ("?",), None),
+    (
+        "definition",
+        ("def", "class", "function", "import", "public"),
+        re.compile(r"^\s*(?:def|class|function|import|public)\b", re.MULTILINE),
+    ),
+    ("formula", tuple("=+*/^<>\\$"), re.compile(r"[=+*/^<>]\s*\d|\\[a-z]+|\$")),
+    ("trace", ("Traceback", "Exception", "Error:"), None),
+    ("path", ("/", ".py"), re.compile(r"\w/\w+\.\w|\w\.py\b")),
 )
 # Odd multipliers that spread each kind of feature over the table in its own way.
 WORD, PAIR, NEXT, RUN, MIX = map(
@@ -182,11 +186,9 @@ def load_scorer(path: Path) -> Scorer:
 def features(prompt: Prompt) -> tuple[Ints, Floats]:
     """Hashed features of a request: places in the table, and the roots of their counts."""
     text = _clipped(prompt.prompt)
-    plain = text.lower().translate(DIGITS)
-    words = (ASCII_TOKENS if plain.isascii() else TOKENS).findall(plain)
-    parts = _letters(words)
+    parts = _letters(text.lower().translate(DIGITS))
     named = [f"t{tool.name}" for tool in prompt.tools or ()] + _shape(prompt, text)
-    parts.append(_hashes(named))
+    parts.append(np.array(list(map(_hash, named)), np.uint32))
     place = np.concatenate(parts)
     place = (place ^ (place >> np.uint32(15))) * MIX
     index, count = np.unique(place >> np.uint32(32 - BITS), return_counts=True)
@@ -197,25 +199,39 @@ def _clipped(text: str) -> str:
     return text if len(text) <= HEAD + TAIL else f"{text[:HEAD]}\n{text[-TAIL:]}"
 
 
-def _letters(words: Sequence[str]) -> list[NDArray[np.uint32]]:
+def _letters(plain: str) -> list[NDArray[np.uint32]]:
     """Words, pairs of words, and every run of four bytes."""
-    hashes = _hashes(words)
+    read = list(map(_PIECES.__getitem__, plain.split()))
+    hashes = np.array([hash_ for of_words, _ in read for hash_ in of_words], np.uint32)
     parts = [hashes * WORD, hashes[:-1] * PAIR + hashes[1:] * NEXT]
-    joined = f" {' '.join(words)} ".encode("utf-8", "surrogatepass")
-    b = np.frombuffer(joined, np.uint8).astype(np.uint32)
-    if len(b) >= 4:
-        parts.append((b[:-3] | b[1:-2] << 8 | b[2:-1] << 16 | b[3:] << 24) * RUN)
+    joined = f" {' '.join([words for _, words in read])} ".encode("utf-8", "surrogatepass")
+    if len(joined) >= 4:
+        # Each at the byte after the last one's: as they lie there.
+        runs: NDArray[np.uint32] = np.ndarray(len(joined) - 3, "<u4", joined, strides=(1,))
+        parts.append(runs * RUN)
     return parts
 
 
-def _hashes(words: Sequence[str]) -> NDArray[np.uint32]:
-    encoded = (zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words)
-    return np.fromiter(encoded, np.uint32, len(words))
+def _piece(piece: str) -> tuple[list[int], str]:
+    """A piece of a text without blanks: its words' hashes, and the words apart."""
+    words = TOKENS.findall(piece)
+    return list(map(_hash, words)), " ".join(words)
+
+
+_PIECES = Lookup(_piece)
+
+
+def _hash(word: str) -> int:
+    return zlib.crc32(word.encode("utf-8", "surrogatepass"))
 
 
 def _shape(prompt: Prompt, text: str) -> list[str]:
     """Coarse facts as words of their own: sizes by powers of two, and what occurs."""
-    facts = [f"#{name}" for name, pattern in SHAPES if pattern.search(text)]
+    facts = [
+        f"#{name}"
+        for name, signs, pattern in SHAPES
+        if any(sign in text for sign in signs) and (pattern is None or pattern.search(text))
+    ]
     sizes = {
         "chars": len(prompt.prompt),
         "lines": prompt.prompt.count("\n"),
