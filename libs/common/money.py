@@ -32,4 +32,4 @@ def usd_short(micro: int) -> str:
     """Text for people: two places from a cent upwards, six below."""
     if abs(micro) >= 10_000:
         return f"${Decimal(micro) / MICRO:.2f}"
-    return f"${Decimal(micro) / MICRO:.6f}"
+    return f"${usd(micro)}"

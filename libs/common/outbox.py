@@ -113,11 +113,21 @@ class Outbox:
             if self._look and self._bus.connected:
                 await self._empty_spool()
             self._send_queue()
-            again = AGAIN_SECONDS if self._look else None
-            with contextlib.suppress(TimeoutError):
-                seconds = STALLED_SECONDS if self._queue else again
-                await asyncio.wait_for(self._wake.wait(), seconds)
+            await self._woken()
         self._send_queue()
+
+    async def _woken(self) -> None:
+        """Until there is something to do, or it is time to look at what waits. A timer of our
+        own: `wait_for` makes a task for every message."""
+        loop, timer = asyncio.get_running_loop(), None
+        if self._queue or self._look:
+            seconds = STALLED_SECONDS if self._queue else AGAIN_SECONDS
+            timer = loop.call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if timer:
+                timer.cancel()
 
     def _send_queue(self) -> None:
         while self._queue and (self._closing or self._free()):

@@ -83,22 +83,28 @@ def placeholders_of(kit: Kit, call: Asker) -> Placeholders:
 
 async def scanned(kit: Kit, call: Asker, unseen: list[Block]) -> dict[BlockKey, Spans]:
     """Findings of the blocks that were not seen before, in parallel pieces."""
+    groups = list(pieces(unseen))
+    if len(groups) == 1:  # nearly always, and tasks would cost more than the question
+        return await _found(kit, call, groups[0])
     gate = asyncio.Semaphore(MAX_AT_ONCE)
 
     async def piece(blocks: Sequence[Block]) -> dict[BlockKey, Spans]:
         async with gate:
-            if len(blocks) == 1 and len(blocks[0].raw) > SPLIT_AT:
-                findings = await _ask_in_windows(kit, call, blocks[0])
-            else:
-                findings = await ask_pii(
-                    kit, call, [b.text for b in blocks], [b.prose for b in blocks]
-                )
-        return kit.spans.store(blocks, findings, call.principal.org) if findings else {}
+            return await _found(kit, call, blocks)
 
     known: dict[BlockKey, Spans] = {}
-    for found in await asyncio.gather(*map(piece, pieces(unseen))):
+    for found in await asyncio.gather(*map(piece, groups)):
         known |= found
     return known
+
+
+async def _found(kit: Kit, call: Asker, blocks: Sequence[Block]) -> dict[BlockKey, Spans]:
+    """What pii finds in one piece, remembered."""
+    if len(blocks) == 1 and len(blocks[0].raw) > SPLIT_AT:
+        findings = await _ask_in_windows(kit, call, blocks[0])
+    else:
+        findings = await ask_pii(kit, call, [b.text for b in blocks], [b.prose for b in blocks])
+    return kit.spans.store(blocks, findings, call.principal.org) if findings else {}
 
 
 async def ask_pii(
