@@ -31,6 +31,9 @@ def create_key(
     user: Annotated[str, typer.Option(help="The person who holds it.")] = "",
     models: Annotated[str, typer.Option(help="Allowed models, globs with commas.")] = "",
     routing: Annotated[str, typer.Option(help="respect, within-family or auto.")] = "auto",
+    routing_max: Annotated[
+        str, typer.Option(help="The widest routing a request may ask for; empty: --routing.")
+    ] = "",
     pii: Annotated[str, typer.Option(help="on or off.")] = "on",
     cache: Annotated[str, typer.Option(help="off, read or read-write.")] = "off",
     rpm: Rpm = 0,
@@ -53,6 +56,7 @@ def create_key(
         "user": user,
         "models": [model.strip() for model in models.split(",") if model.strip()],
         "routing": routing,
+        "routing_max": routing_max,
         "pii": pii,
         "cache": cache,
         "rpm": rpm,
@@ -272,9 +276,7 @@ def _id() -> Column:
 
 
 def _money(text: str) -> str:
-    """Cents, unless that would show nothing."""
-    short = usd_short(parse_usd(text))
-    return "$0" if short == "$0.000000" else short
+    return usd_short(parse_usd(text))
 
 
 def _limits(each: Dict) -> str:

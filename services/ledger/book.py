@@ -112,6 +112,11 @@ class Book:
         )
 
 
+def matters(row: Usage) -> bool:
+    """Whether a row changes the book: most refusals and answers from the cache do not."""
+    return bool(row.cost or row.reservation)
+
+
 class Unbooked(Unavailable):
     """The tenant's book is not open: it is new, being rebuilt, or the store was wiped."""
 

@@ -150,6 +150,8 @@ def check_key(key: Key, now: float) -> None:
         raise InvalidRequest("name: give the key a name, for example its owner's")
     for field in ("name", "team", "user"):
         check_id(field, getattr(key, field))
+    if key.routing_fault:
+        raise InvalidRequest(f"routing_max: {key.routing_fault}")
     check_limits(key.limits)
     if len(key.models) > MOST_MODELS:
         raise InvalidRequest(f"models: at most {MOST_MODELS} names or globs")

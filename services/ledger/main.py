@@ -30,7 +30,7 @@ from services.ledger.book import Book, Clock
 from services.ledger.budgets import BudgetDesk
 from services.ledger.keys import KeyDesk
 from services.ledger.policies import PolicyDesk
-from services.ledger.rebuild import Keeper
+from services.ledger.rebuild import DURABLE, Keeper
 from services.ledger.register import open_register
 from services.ledger.reserving import Reserver
 from services.ledger.settling import Settler
@@ -58,7 +58,7 @@ async def open_service(bus: Bus, loaded: Loaded, clock: Clock = time.time) -> As
         await keeper.open()
         alerter = Alerter(register, store, outbox, clock)
         settler = Settler(keeper, alerter)
-        consumer = Consumer(bus, "ledger", [USED], settler.take, max_deliver=MAX_DELIVER)
+        consumer = Consumer(bus, DURABLE, [USED], settler.take, max_deliver=MAX_DELIVER)
         await consumer.start()
         stack.push_async_callback(consumer.stop)
         stack.callback(settler.close)

@@ -17,8 +17,8 @@ from libs.common.contracts.identity import Principal
 from libs.common.contracts.spending import Scope, Window
 
 BOOK = "ledger:book"
-# The run of Redis that has all the journal has, and when that was last seen.
-RUN = "ledger:run"
+# A run of Redis, and the number of a message: all the journal has up to there is booked in it.
+REACHED = "ledger:reached"
 ORGS = "ledger:orgs"
 LOCK = "ledger:rebuilding"
 # Managed keys lie where a tenant of this name would: they are found before theirs is known.

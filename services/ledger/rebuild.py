@@ -7,7 +7,6 @@ which nothing is reserved. The mark returns once the journal was replayed.
 import asyncio
 import logging
 import secrets
-import time
 
 from msgspec import Struct
 
@@ -15,10 +14,10 @@ from libs.common.bus import Bus
 from libs.common.contracts.spending import ALERTED
 from libs.common.contracts.usage import USED, Usage
 from libs.common.errors import Unavailable
-from libs.common.replay import Progress, replay
+from libs.common.replay import Progress, reached, replay
 from libs.common.tasks import end
 from services.ledger import names
-from services.ledger.book import REBUILDING, Book, Outcome, Unbooked
+from services.ledger.book import REBUILDING, Book, Outcome, Unbooked, matters
 from services.ledger.marks import Claim, Marks, locked
 from services.ledger.months import Sums, add_row, close_month, restore_months
 from services.ledger.recent import open_calls
@@ -27,8 +26,8 @@ from services.ledger.store import AWAY, Scripts, Store
 from services.ledger.windows import HOUR, LETTERS
 
 log = logging.getLogger(__name__)
-# With `appendfsync everysec` a crash loses a second or two; a slow disk may lose more.
-CRASH_SECONDS = 300.0
+# The durable consumer whose rows `Settler` books.
+DURABLE = "ledger"
 # Within this every replica notices that Redis is back.
 GRACE = 0.5
 
@@ -84,15 +83,14 @@ class Keeper:
             return await self._rebuild(name)
 
     async def _rebuild(self, name: str) -> Rebuilt:
-        run = await self._store.run_name()
+        at, run = await reached(self._bus, DURABLE), await self._store.run_name()
         claim = await self._marks.close(name, self._register.orgs())
         await self._begin(claim)
         await self._register.restore()
         done = await self._replay_all(claim)
         await self._restore_told()
-        if await self._store.run_name() != run:
+        if not await self._note(run, at.acknowledged):
             raise Unavailable("redis was started again while the book was rebuilt")
-        await self._remember(run)
         await claim.open()
         if done.rows:
             log.info("the book was rebuilt from %d rows of the journal", done.rows)
@@ -118,19 +116,32 @@ class Keeper:
         await asyncio.sleep(GRACE)
 
     async def _catch_up(self) -> None:
-        """Book the last rows of the journal anew if this Redis is not the one that had them."""
-        redis, rows, running = self._store.redis, 0, await self._store.run_name()
-        mark = await redis.get(names.RUN)
-        known, _, at = mark.decode().partition(" ") if isinstance(mark, bytes) else ("", "", "")
-        if known not in ("", running):
-            async for batch in replay(self._bus, USED, float(at) - CRASH_SECONDS):
-                for row in batch:
-                    rows += (await self.settle(row)).news
-            log.warning("redis was started again; %d rows were missing and are booked", rows)
-        await self._remember(running)
+        """Book anew what this Redis lacks of the rows that were booked when it was another run:
+        it keeps its writes in order, so none up to the note it has. Rows that nobody has booked
+        yet are no loss; among those handed out a few may be booked, though not acknowledged."""
+        at = await reached(self._bus, DURABLE)  # before it is known which Redis has them
+        run, note = await self._store.run_name(), await self._store.redis.get(names.REACHED)
+        known, _, number = note.decode().partition(" ") if isinstance(note, bytes) else ("", "", "")
+        if known not in ("", run):
+            lost = await self._book_anew(min(int(number), at.acknowledged), at.acknowledged)
+            if lost:
+                log.warning("redis had lost %d rows that were booked; they are again", lost)
+            waiting = await self._book_anew(at.acknowledged, at.delivered)
+            log.debug("%d rows were handed out and not booked before redis ended", waiting)
+        await self._note(run, at.acknowledged)
 
-    async def _remember(self, run: str) -> None:
-        await self._store.redis.set(names.RUN, f"{run} {time.time():.0f}")
+    async def _book_anew(self, after: int, until: int) -> int:
+        """Book the rows of some messages of the journal; returns how many were not."""
+        missing = 0
+        if after < until:
+            async for batch in replay(self._bus, USED, after=after, until=until):
+                for row in filter(matters, batch):
+                    missing += (await self.settle(row)).news
+        return missing
+
+    async def _note(self, run: str, number: int) -> bool:
+        """Note that this run of Redis has all rows up to a message; False if it has ended."""
+        return bool(await self._store.run("reached", [names.REACHED], [run, number]))
 
     async def _begin(self, claim: Claim) -> None:
         """Forget everything but the open reservations, which no journal has."""
@@ -165,7 +176,7 @@ class Keeper:
         rows = cost = 0
         months: Sums = {}
         async for batch in replay(self._bus, USED, progress=self.progress):
-            for row in batch:
+            for row in filter(matters, batch):
                 await claim.add(row.principal.org)
                 outcome = await self._book.settle(row, claim.name)
                 rows += outcome.news

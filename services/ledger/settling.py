@@ -7,7 +7,7 @@ from libs.common.contracts.usage import Usage
 from libs.common.errors import Unavailable
 from libs.common.telemetry import LEDGER_OVERRUN, LEDGER_SETTLED, LEDGER_UNPRICED
 from services.ledger.alerts import Alerter
-from services.ledger.book import Outcome, Unbooked
+from services.ledger.book import Outcome, Unbooked, matters
 from services.ledger.rebuild import Keeper
 from services.ledger.store import AWAY, in_groups
 
@@ -24,7 +24,7 @@ class Settler:
         self._closing = asyncio.Event()
 
     async def take(self, rows: list[Usage]) -> None:
-        await in_groups(self._settle, [row for row in rows if row.cost or row.reservation])
+        await in_groups(self._settle, [row for row in rows if matters(row)])
 
     def close(self) -> None:
         """Stop waiting for an absent store; the journal delivers again what was not booked."""
