@@ -8,6 +8,7 @@ Files and `.env` are read again every few seconds, so that keys rotate without a
 
 import asyncio
 import contextlib
+import difflib
 import logging
 import time
 import uuid
@@ -150,8 +151,7 @@ class Finder:
         if not entry.enabled:
             return []
         if not dialect or not base_url:
-            words = "unknown provider: set `dialect` and `base_url`"
-            return self._not_live(name, "setting", words)
+            return self._not_live(name, "setting", _unknown(name))
         if dialect not in DIALECTS:
             return self._not_live(name, "setting", f"dialect: use one of {', '.join(DIALECTS)}")
         options = {**(preset.options if preset else {}), **entry.options}
@@ -218,3 +218,9 @@ class Finder:
         parts, gateway = urlsplit(base_url), self._gateway
         local = is_loopback(parts.hostname or "") or parts.hostname == gateway.host
         return local and parts.port == gateway.port
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, PRESETS, 1)
+    hint = f"did you mean `{near[0]}`? Else " if near else ""
+    return f"unknown provider; {hint}set `dialect` and `base_url`"

@@ -1,5 +1,6 @@
 """`modelmuxer config check|show`: what is set, from where, and whether it can work."""
 
+import importlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from libs.common.settings.load import Loaded, load, resolve
+from libs.common.settings.load import ConfigError, Loaded, load, resolve
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -103,7 +104,22 @@ def _source(path: str, loaded: Loaded) -> str:
 
 
 def faults_of(loaded: Loaded) -> Iterator[str]:
-    """What is well-formed but cannot work: secrets that are nowhere, files that are missing."""
+    """What is well-formed but cannot work: secrets that are nowhere, files that are missing,
+    providers that nobody knows, an open door."""
+    missing = [*_missing_secrets(loaded)]
+    yield from missing
+    gateway = loaded.settings.gateway
+    for name in ("tls_cert", "tls_key", "ca_file"):
+        file = getattr(gateway, name)
+        if file and not os.access(file, os.R_OK):
+            yield f"`gateway.{name}`: cannot read {file}"
+    if bool(gateway.tls_cert) != bool(gateway.tls_key):
+        yield "`gateway.tls_cert` and `gateway.tls_key` belong together; set both"
+    if not any(fault.startswith("`keys.") for fault in missing):
+        yield from _gateways(loaded)
+
+
+def _missing_secrets(loaded: Loaded) -> Iterator[str]:
     for path, value in _leaves(loaded.settings, ""):
         for one in value if isinstance(value, list) else [value]:
             if (
@@ -112,10 +128,11 @@ def faults_of(loaded: Loaded) -> Iterator[str]:
                 and not resolve(one, loaded.environment)
             ):
                 yield f"`{path}`: nothing is at {one}; set it, or take the setting out"
-    gateway = loaded.settings.gateway
-    for name in ("tls_cert", "tls_key", "ca_file"):
-        file = getattr(gateway, name)
-        if file and not os.access(file, os.R_OK):
-            yield f"`gateway.{name}`: cannot read {file}"
-    if bool(gateway.tls_cert) != bool(gateway.tls_key):
-        yield "`gateway.tls_cert` and `gateway.tls_key` belong together; set both"
+
+
+def _gateways(loaded: Loaded) -> Iterator[str]:
+    """What the gateway itself finds wrong. By name: the launcher imports no service."""
+    try:
+        yield from importlib.import_module("services.gateway.faults").faults_of(loaded)
+    except ConfigError as error:
+        yield str(error)

@@ -1,28 +1,47 @@
 """Ports: is one free, and if not, who holds it."""
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether we could listen there now."""
+    return _try(port, host) is None
+
+
+def fault(port: int, host: str) -> str:
+    """Why nobody can listen there now, and what to do; empty if one can."""
+    error = _try(port, host)
+    if error is None:
+        return ""
+    another = f"take another: modelmuxer up --port {first_free(port + 1)}"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is held by {holder(port)}; stop it, or {another}"
+    if error.errno == errno.EACCES:
+        return f"port {port} is for the system's own services; {another}"
+    return f"gateway.host = {host!r} is no address of this machine; take 127.0.0.1"
+
+
+def _try(port: int, host: str) -> OSError | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def first_free(port: int) -> int:
-    """This port or the next one above that nobody holds."""
-    return next(p for p in range(port, 65536) if is_free(p))
+    """This port or the next one above that nobody holds; from the top on at 1024."""
+    return next(p for p in chain(range(port, 65536), range(1024, port)) if is_free(p))
 
 
 def own_range(number: int) -> int:
@@ -71,7 +90,11 @@ def _holder_by_lsof(port: int) -> str:
 def _command(pid: str) -> str:
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return b" ".join(words).decode(errors="replace").strip()[:120]
+        return _line(b" ".join(words).decode(errors="replace"))
     argv = ["ps", "-o", "command=", "-p", pid]
     out = subprocess.run(argv, capture_output=True, text=True, timeout=5, check=False).stdout
-    return out.strip()[:120]
+    return _line(out)
+
+
+def _line(command: str) -> str:
+    return " ".join(command.split())[:120]

@@ -5,6 +5,7 @@ had not finished is in the journal. One that keeps dying stops everything.
 """
 
 import asyncio
+import importlib
 import signal
 import sys
 import time
@@ -208,12 +209,11 @@ def _reachable(host: str) -> str:
 
 def run_up(loaded: Loaded) -> int:
     """The body of `modelmuxer up`; returns the exit code."""
+    # As the gateway would, before anything is started. By name: the launcher imports no service.
+    importlib.import_module("services.gateway.auth").bootstrap_keys(loaded)
     gateway = loaded.settings.gateway
-    if not ports.is_free(gateway.port, gateway.host or "0.0.0.0"):
-        raise ConfigError(
-            f"port {gateway.port} is held by {ports.holder(gateway.port)}; "
-            f"stop it, or take another: modelmuxer up --port {ports.first_free(gateway.port + 1)}"
-        )
+    if fault := ports.fault(gateway.port, gateway.host or "0.0.0.0"):
+        raise ConfigError(fault)
     share.take_turns()
     with place.claim(loaded.settings.data) as lock, foreground():
         output = Output(hold=not loaded.settings.debug)

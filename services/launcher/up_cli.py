@@ -6,16 +6,27 @@ from typing import Annotated
 
 import typer
 
-from libs.common.settings.load import load
+from libs.common.settings.load import ConfigError, load
 from services.launcher.up import run_up
 
 app = typer.Typer()
 
 
+def _port(value: int) -> int:
+    if not 0 <= value < 65_536:
+        raise ConfigError(f"--port {value}: ports go from 1 to 65535")
+    return value
+
+
+Port = Annotated[
+    int, typer.Option(help="Port of the gateway (8000).", show_default=False, callback=_port)
+]
+
+
 @app.command(rich_help_panel="Run")
 def up(
     config: Annotated[Path | None, typer.Option(help="Settings file.")] = None,
-    port: Annotated[int, typer.Option(help="Port of the gateway (8000).", show_default=False)] = 0,
+    port: Port = 0,
     host: Annotated[str, typer.Option(help="Address (127.0.0.1).", show_default=False)] = "",
     data_dir: Annotated[Path | None, typer.Option(help="State (./.modelmuxer).")] = None,
     workers: Annotated[int, typer.Option(help="Gateway processes (1).", show_default=False)] = 0,

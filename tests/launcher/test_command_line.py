@@ -95,6 +95,50 @@ def test_config_check_names_a_secret_that_is_nowhere(tmp_path: Path) -> None:
     assert "`providers.openai.api_key`: nothing is at env:SOME_NAME" in said
 
 
+OPEN = '[gateway]\nhost = "0.0.0.0"'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[gateway]\nport = 99999", "modelmuxer.toml: `gateway.port`: expected `int` <= 65535"),
+        (OPEN, "gateway.host = '0.0.0.0' needs keys: set API_KEYS or [keys.NAME]"),
+        (f'{OPEN}\n[keys.a]\nkey = "sk-test-claude-dev"', "is a publicly known key"),
+        (
+            "[providers.anthropc]",
+            "`providers.anthropc`: unknown provider; did you mean `anthropic`? "
+            "Else set `dialect` and `base_url`",
+        ),
+        ('[providers.acme]\nbase_url = "http://a.test"', "unknown provider; set `dialect` and"),
+        ("[providers.groq]", "`providers.groq`: no key at env:GROQ_API_KEY; set it, or"),
+        ('[keys.a]\nkey = "env:NOWHERE"', "`keys.a.key`: nothing is at env:NOWHERE; set it, or"),
+    ],
+)
+def test_config_check_tells_what_cannot_work_in_one_line(
+    tmp_path: Path, text: str, fault: str
+) -> None:
+    (tmp_path / "modelmuxer.toml").write_text(text)
+    code, said = modelmuxer("config", "check", cwd=tmp_path)
+    assert code == 78
+    assert fault in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (("--port", "99999"), "--port 99999: ports go from 1 to 65535"),
+        (("--host", "0.0.0.0"), "gateway.host = '0.0.0.0' needs keys: set API_KEYS or"),
+    ],
+)
+def test_up_refuses_what_cannot_work_before_anything_is_started(
+    tmp_path: Path, words: tuple[str, ...], fault: str
+) -> None:
+    code, said = modelmuxer("up", *words, cwd=tmp_path)
+    assert code == 78
+    assert fault in said and said.count("\n") == 1
+    assert not (tmp_path / ".modelmuxer").exists()
+
+
 def test_help_lists_every_command_without_loading_the_services(tmp_path: Path) -> None:
     code, said = modelmuxer("--help", cwd=tmp_path)
     assert code == 0

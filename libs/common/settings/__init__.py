@@ -5,8 +5,9 @@ that names its path) and loaded once, in `services/__main__.py`.
 """
 
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from libs.common.settings.analytics import AnalyticsSettings
 from libs.common.settings.audit import AuditSettings
@@ -33,7 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clickhouse_url: str = ""
     api_keys: str = ""
     secret: str = ""
-    probe_port: int = 0
+    probe_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
     probe_host: str = "127.0.0.1"
     log_format: str = "text"
     gateway: GatewaySettings = GatewaySettings()

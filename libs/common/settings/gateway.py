@@ -1,8 +1,10 @@
 """The gateway: where it listens, what it takes, how long it waits."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 
 class TimeoutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +54,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     instead of the served one."""
 
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: Port = 8000
     workers: int = 1
     reuse_port: bool = False
     max_body: int = 32 * 1024 * 1024

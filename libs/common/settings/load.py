@@ -5,18 +5,16 @@ sets `nats_url`, `MODELMUXER_GATEWAY__PORT` sets `gateway.port`; API_KEYS and MO
 are honoured as they stand in the guide.
 """
 
-import difflib
 import os
-import re
 import tomllib
 from collections.abc import Mapping
-from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import msgspec
 
 from libs.common.settings import Settings
+from libs.common.settings.explain import explain, type_at
 
 PREFIX = "MODELMUXER_"
 DEFAULT_FILE = "modelmuxer.toml"
@@ -113,25 +111,19 @@ def _apply(
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
             raise ConfigError(f"{name}: `{part}` is not a section")
-    node[path[-1]] = _split(value) if _type_at(path) == list[str] else value
+    node[path[-1]] = _typed(value, type_at(path))
     sources[".".join(path)] = f"{source} ({name})"
 
 
-def _split(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-def _type_at(path: list[str]) -> Any:
-    """The declared type of a setting, or None for one that does not exist."""
-    kind: Any = Settings
-    for part in path:
-        if get_origin(kind) in (dict, list):
-            kind = get_args(kind)[-1]
-        elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            kind = get_type_hints(kind).get(part)
-        else:
-            return None
-    return kind
+def _typed(text: str, kind: Any) -> Any:
+    """The environment knows only text: `"8000"` is a number there, and in the file it is none.
+    What fits no type stays as it is, to be told with the rest."""
+    if kind == list[str]:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return msgspec.convert(text, kind or str, strict=False)
+    except msgspec.ValidationError:
+        return text
 
 
 def _provider_keys(
@@ -148,43 +140,9 @@ def _provider_keys(
 
 def _convert(tree: dict[str, Any], file: str, sources: Mapping[str, str]) -> Settings:
     try:
-        return msgspec.convert(tree, Settings, strict=False)
+        return msgspec.convert(tree, Settings)
     except msgspec.ValidationError as error:
-        raise ConfigError(_explain(str(error), file, sources)) from None
-
-
-def _explain(message: str, file: str, sources: Mapping[str, str]) -> str:
-    """msgspec's words, turned into: where it stands, which setting, what is wrong, the fix."""
-    words, _, where = message.partition(" - at `$")
-    path = where.rstrip("`").lstrip(".").replace("[...]", ".*")
-    unknown = re.search(r"unknown field `(.*)`", words)
-    if unknown:
-        asked = f"{path}.{unknown[1]}".lstrip(".")
-        words = f"unknown setting `{asked}`{_near(path, unknown[1])}"
-    else:
-        asked = path
-        words = f"`{asked}`: {words[:1].lower()}{words[1:]}{_choices(words, path)}"
-    source = next((s for p, s in sources.items() if fnmatch(f"{p}.", f"{asked}.*")), file)
-    return f"{source}: {words}; see docs/configuration.md"
-
-
-def _choices(words: str, path: str) -> str:
-    """What a setting may say, where it says something else."""
-    if not words.startswith("Invalid enum value"):
-        return ""
-    parts = [_type_at(re.findall(r"[^.\[\]]+", path))]
-    texts: list[str] = []
-    for part in parts:
-        texts += [part] if isinstance(part, str) and part else []
-        parts += get_args(part)
-    return f"; use one of {', '.join(dict.fromkeys(texts))}" if texts else ""
-
-
-def _near(path: str, name: str) -> str:
-    section = _type_at(re.findall(r"[^.\[\]]+", path))
-    names = list(get_type_hints(section)) if isinstance(section, type) else []
-    near = difflib.get_close_matches(name, names, 1)
-    return f" (did you mean `{near[0]}`?)" if near else ""
+        raise ConfigError(explain(str(error), tree, file, sources)) from None
 
 
 def _mark(node: Any, path: str, source: str, sources: dict[str, str]) -> None:
