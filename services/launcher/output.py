@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 COLOURS = {"gateway": 36, "router": 35, "pii": 33, "ledger": 32, "analytics": 34}
@@ -30,11 +31,13 @@ class Output:
         else:
             self._held += texts
 
-    def stop_holding(self, show: bool) -> None:
-        """From now on children are heard; `show` all they said before, or only what warns."""
+    def stop_holding(self, show: bool, told: Sequence[str] = ()) -> None:
+        """From now on children are heard; `show` all they said before, or only what warns and
+        holds no sentence that is `told` elsewhere."""
         held, self._held = self._held or [], None
         for text in held:
-            if show or not INFORMATION.search(text):
+            known = INFORMATION.search(text) or any(sentence in text for sentence in told)
+            if show or not known:
                 self.write(text)
 
     def write(self, text: str) -> None:

@@ -9,13 +9,15 @@ import importlib
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from libs.common.service import CANNOT_START
 from libs.common.settings.load import ConfigError, Loaded
 from services.launcher import place, ports, probes, share, stores
-from services.launcher.banner import banner
+from services.launcher.banner import banner, decoded, notices, what_stays
 from services.launcher.children import Child, Leash, Part, Ready, StartFailed
 from services.launcher.output import BOLD, GREY, Output
 from services.launcher.terminal import foreground
@@ -58,6 +60,7 @@ class Up:
         if self._fault:
             sys.stderr.write(f"modelmuxer: {self._fault}\n")
             return CANNOT_START
+        self._output.write(f"stopped; {what_stays(self._loaded.settings)}")
         return 0
 
     async def _start(self) -> None:
@@ -67,10 +70,11 @@ class Up:
         for name in SERVICES:
             await self._launch(self._service(name, environment))
         await self._all_ready(self._children, READY_SECONDS)
-        self._output.stop_holding(show=False)
         took = f"ready in {time.monotonic() - began:.1f} s"
+        health = decoded((await self._ask_gateway("/health"))[1])
+        self._output.stop_holding(show=False, told=notices(health))
         self._output.write(self._output.paint(took, GREY))
-        await self._greet()
+        self._greet(health)
 
     async def _start_stores(self) -> dict[str, str]:
         """Start what is not configured elsewhere; returns the environment of the services."""
@@ -138,8 +142,7 @@ class Up:
             if child.part.wave != stores.STORES_WAVE:
                 self._watch(child)
 
-    async def _greet(self) -> None:
-        _, health = await self._ask_gateway("/health")
+    def _greet(self, health: Mapping[str, Any]) -> None:
         gateway = self._loaded.settings.gateway
         scheme = "https" if gateway.tls_cert else "http"
         host = _reachable(gateway.host)

@@ -22,6 +22,14 @@ def test_a_start_that_works_shows_only_what_warns() -> None:
     assert "one of ours" in shown and "oh no" in shown and "later" in shown
 
 
+def test_what_the_banner_tells_is_not_said_before_it() -> None:
+    stream = io.StringIO()
+    output = Output(stream, hold=True)
+    output.say("pii", *LINES)
+    output.stop_holding(show=False, told=["a provider key is one of ours"])
+    assert stream.getvalue() == "pii       │ oh no\n"
+
+
 def test_a_start_that_fails_shows_everything() -> None:
     assert all(line in said(show=True) for line in LINES)
 

@@ -94,8 +94,18 @@ def test_ctrl_c_stops_everything_and_leaves_with_zero(tmp_path: Path) -> None:
     with launched(tmp_path) as up:
         children = up.children()
         assert up.stop() == 0
+    assert up.log.read_text().endswith("\nstopped; costs and budgets stay in .modelmuxer\n")
     assert len(children) >= 7
     assert not [pid for pid in children if alive(pid)]
+
+
+def test_what_is_wrong_with_a_provider_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"ANTHROPIC_API_KEY={DEVELOPMENT_KEY}\n")
+    (tmp_path / "modelmuxer.toml").write_text("[providers.anthropc]\n")
+    with launched(tmp_path) as up:
+        said = up.log.read_text()
+    assert said.count("providers.anthropic: its credential") == 1
+    assert said.count("did you mean `anthropic`?") == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux schedules in batches")
