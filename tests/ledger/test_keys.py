@@ -53,6 +53,15 @@ async def test_a_made_key_is_found_by_its_hash_with_all_its_policy(ledger: Clien
     assert await found(ledger, "sk-mm-wrong") is None
 
 
+async def test_the_widest_mode_of_a_key_is_kept_and_outlives_a_new_secret(ledger: Client) -> None:
+    made = await create(ledger, routing="respect", routing_max="auto")
+    rotated = await act(ledger, made.key.id, "rotate")
+    key = await found(ledger, rotated.secret)
+    assert key and (key.routing, key.widest) == ("respect", "auto")
+    with pytest.raises(InvalidRequest, match="routing_max: 'respect' is narrower"):
+        await create(ledger, "bob", routing="auto", routing_max="respect")
+
+
 async def test_a_secret_is_stored_nowhere(ledger: Client, redis: Server, nats: Server) -> None:
     made = await create(ledger)
     await act(ledger, made.key.id, "rotate")
