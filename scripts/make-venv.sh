@@ -6,7 +6,7 @@
 set -eu
 target=$1
 probe=$(dirname "$0")/python-speed.py
-best= speed= without_venv=
+best='' speed='' without_venv=''
 
 consider() { # consider PYTHON NEWEST: keep it if it is clearly faster than the best so far
   path=$(command -v "$1" 2>/dev/null) || return 0

@@ -13,10 +13,14 @@ ROOT = Path(__file__).parents[2]
 NETAVARK = Path("/usr/lib/podman/netavark")
 SCRIPT = ROOT / ".ci" / "compose-smoke"
 USED = "bash cat date df dirname env find grep mkdir rm sleep tail timeout touch xargs"
+IMAGE_PYTHON = subprocess.run(
+    [ROOT / ".ci" / "image-python"], cwd=ROOT, capture_output=True, text=True
+).stdout.strip()
 # A machine that could: root, room, namespaces, everything installed.
 ABLE = {
     "id": "echo 0",
     "df": "echo Avail; echo 99999999",
+    "python3.11": f'exec {IMAGE_PYTHON} "$@"',
     "mktemp": 'mkdir "$HOME/place" && echo "$HOME/place"',
     **dict.fromkeys(("unshare", "podman", "runc", "iptables", "ip", "curl", "mmdebstrap"), ":"),
 }
@@ -38,8 +42,8 @@ def run(folder: Path, tools: dict[str, str | None], **environment: str) -> tuple
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or not (ROOT / ".venv/bin/python3.11").exists(),
-    reason="it asks for Linux and a .venv of Python 3.11 first",
+    sys.platform != "linux" or not IMAGE_PYTHON,
+    reason="it asks for Linux and a Python like the images' first",
 )
 @pytest.mark.parametrize(
     ("tools", "reason"),
