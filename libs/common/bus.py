@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from libs.common import trace
 from libs.common.contracts.base import MAX_PAYLOAD, Event, Operation
@@ -30,6 +31,10 @@ CODE, DETAIL = "Nats-Service-Error-Code", "Nats-Service-Error"
 
 # What nats-py raises when the server, the connection or the peer is gone.
 LOST = (NatsError, OSError, TimeoutError)
+# A long answer is waited for while its service takes messages: how often that is asked, and how
+# long it may take to say so.
+BEAT, PULSE = 1.0, 3.0
+AWAY = "the message bus (NATS) is away; try again in a moment"
 
 
 class Hooks(list[Callable[[], None]]):
@@ -96,16 +101,39 @@ class Bus:
         """Ask one service and wait. Raises the MuxError the peer raised, or Unavailable."""
         data = msgspec.json.encode(request)
         if len(data) > MAX_PAYLOAD:
-            raise MuxError(f"{operation.subject}: {len(data)} bytes do not fit one message")
+            raise MuxError(
+                f"{len(data)} bytes for the {_service(operation.subject)} service do "
+                f"not fit one message; the limit is {MAX_PAYLOAD}"
+            )
         if not self.client.is_connected:
-            raise Unavailable(f"{operation.subject}: the message bus is away")
+            raise Unavailable(AWAY)
         try:
             reply = await self.replies.request(operation.subject, data, timeout, trace.headers())
         except LOST as error:
-            raise Unavailable(f"{operation.subject}: {_words(error)}") from error
+            raise _unanswered(operation.subject, timeout, error) from error
         if reply.headers and CODE in reply.headers:
             raise _error(reply)
         return self._decoder(operation).decode(reply.data)  # type: ignore[no-any-return]
+
+    async def ask_long(self, operation: Operation[Q, R], request: Q, timeout: float) -> R:
+        """As `ask`, for an answer that may take long: a service or a bus that does not move
+        meanwhile is given up within a few seconds."""
+        asked = asyncio.ensure_future(self.ask(operation, request, timeout))
+        try:
+            while not (await asyncio.wait({asked}, timeout=BEAT))[0]:
+                await self._pulse(operation.subject)
+            return asked.result()
+        finally:
+            asked.cancel()
+
+    async def _pulse(self, subject: str) -> None:
+        """Whoever serves a subject refuses an empty request at once, which is answer enough."""
+        if not self.client.is_connected:
+            raise Unavailable(AWAY)
+        try:
+            await self.replies.request(subject, b"", PULSE)
+        except LOST as error:
+            raise _unanswered(subject, PULSE, error) from error
 
     async def serve(
         self, operation: Operation[Q, R], handler: Callable[[Q], Awaitable[R]], group: str = ""
@@ -242,11 +270,12 @@ async def _answer(
     except MuxError as error:
         return _encoded(error)
     except msgspec.MsgspecError as error:
-        return _encoded(MuxError(f"{subject}: {error}"))
+        log.debug("%s: %s", subject, error)
+        return _encoded(MuxError(f"the {_service(subject)} service does not read this: {error}"))
     except Exception:
         # Every asker gets an answer, whatever broke.
         log.exception("%s failed", subject)
-        return _encoded(MuxError(f"{subject} failed"))
+        return _encoded(MuxError(f"the {_service(subject)} service failed; its log says why"))
 
 
 def _encoded(error: MuxError) -> tuple[bytes, dict[str, str]]:
@@ -258,6 +287,22 @@ def _error(reply: Msg) -> MuxError:
     kind = BY_CODE.get((reply.headers or {}).get(CODE, ""), MuxError)
     body = msgspec.json.decode(reply.data) if reply.data else {}
     return kind(body.get("detail", ""), body.get("data"))
+
+
+def _unanswered(subject: str, timeout: float, error: BaseException) -> Unavailable:
+    """Who did not answer, in words for the caller; the log has what the bus said."""
+    log.debug("%s: %s", subject, _words(error))
+    if isinstance(error, NoRespondersError):
+        why = "is not running"
+    elif isinstance(error, TimeoutError):
+        why = f"did not answer within {timeout:g} s"
+    else:
+        return Unavailable(AWAY)
+    return Unavailable(f"the {_service(subject)} service {why}; try again in a moment")
+
+
+def _service(subject: str) -> str:
+    return subject.partition(".")[0]
 
 
 def _words(error: BaseException) -> str:

@@ -121,7 +121,7 @@ async def ask_pii(
             PII_OPEN.inc()
             call.unscanned = True
             return None
-        raise Unavailable(f"pii does not answer, so nothing is sent: {error.detail}") from None
+        raise Unavailable(f"nothing is sent unmasked: {error.detail}") from None
 
 
 async def _ask_in_windows(kit: Kit, call: Asker, block: Block) -> Findings | None:

@@ -5,6 +5,7 @@ httpx's own transport. The transport is called below `AsyncClient`, which adds n
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -177,24 +178,44 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
 
 
 def _failure(error: httpx.HTTPError | aiohttp.ClientError) -> CallFailed:
+    """What happened, in words for the caller: where, and why."""
     cause = error.__cause__ or error
     match cause:
         case aiohttp.ClientProxyConnectionError():
-            return CallFailed(f"cannot reach the proxy: {_words(cause)}", sent=False, fault="proxy")
+            words = f"cannot reach the proxy at {_where(cause)}: {_why(cause.os_error)}"
+            return CallFailed(words, sent=False, fault="proxy")
         case aiohttp.ClientHttpProxyError():
             words = f"the proxy refused: HTTP {cause.status} {cause.message}"
             return CallFailed(words, sent=False, fault="proxy")
         case aiohttp.ClientConnectorDNSError():
-            return CallFailed(f"cannot connect: {_words(cause)}", sent=False, fault="name")
-        case aiohttp.ClientSSLError():
-            return CallFailed(f"cannot connect: {_words(cause)}", sent=False, fault="tls")
-        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-            return CallFailed(f"cannot connect: {_words(cause)}", sent=False, fault="connect")
+            words = f"cannot connect to {cause.host}: no such host name is known"
+            return CallFailed(words, sent=False, fault="name")
+        case aiohttp.ClientConnectorError():
+            words = f"cannot connect to {_where(cause)}: {_why(cause.os_error)}"
+            tls = isinstance(cause, aiohttp.ClientSSLError)
+            return CallFailed(words, sent=False, fault="tls" if tls else "connect")
+        case aiohttp.ConnectionTimeoutError():
+            return CallFailed("cannot connect in time", sent=False, fault="connect")
         case aiohttp.ServerDisconnectedError():
             return CallFailed("closed the connection without an answer", sent=True, stale=True)
     if isinstance(error, httpx.TimeoutException):
         return CallFailed("no answer in time", sent=True, fault="silent")
     return CallFailed(_words(error), sent=True)
+
+
+def _where(error: aiohttp.ClientConnectorError) -> str:
+    return f"{error.host}:{error.port}" if error.port else error.host
+
+
+def _why(error: OSError) -> str:
+    """The system's words for an error, without those of the libraries between."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS ({(error.reason or 'refused').replace('_', ' ').lower()})"
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return "none of its addresses can be reached"
 
 
 def _words(error: BaseException) -> str:

@@ -1,5 +1,7 @@
 import asyncio
 import contextlib
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -72,6 +74,58 @@ async def test_a_bug_in_a_handler_is_answered_at_once_and_leaks_nothing(nats: Se
     assert "secret" not in caught.value.detail
     await client.close()
     await server.close()
+
+
+async def test_who_does_not_answer_is_said_in_plain_words(nats: Server) -> None:
+    server, client = await pair(nats)
+
+    async def slow(_: LookUpKey) -> FoundKey:
+        await asyncio.sleep(60)
+        return FoundKey()
+
+    with pytest.raises(Unavailable, match="the ledger service is not running"):
+        await client.ask(LOOK_UP_KEY, ASK)
+    await server.serve(LOOK_UP_KEY, slow)
+    with pytest.raises(Unavailable, match=r"the ledger service did not answer within 0\.1 s"):
+        await client.ask(LOOK_UP_KEY, ASK, timeout=0.1)
+    await client.client.close()
+    with pytest.raises(Unavailable, match=r"the message bus \(NATS\) is away"):
+        await client.ask(LOOK_UP_KEY, ASK)
+    await server.client.close()
+
+
+async def test_a_long_answer_is_waited_for_while_its_service_moves(nats: Server) -> None:
+    server, client = await pair(nats)
+
+    async def slow(_: LookUpKey) -> FoundKey:
+        await asyncio.sleep(1.3)
+        return FoundKey()
+
+    await server.serve(LOOK_UP_KEY, slow)
+    assert await client.ask_long(LOOK_UP_KEY, ASK, 30) == FoundKey()
+    await client.close()
+    await server.close()
+
+
+@pytest.mark.slow
+async def test_a_bus_that_stands_still_ends_a_long_wait_in_seconds(nats: Server) -> None:
+    server, client = await pair(nats)
+
+    async def slow(_: LookUpKey) -> FoundKey:
+        await asyncio.sleep(60)
+        return FoundKey()
+
+    await server.serve(LOOK_UP_KEY, slow)
+    os.kill(nats.pid, signal.SIGSTOP)
+    start = time.monotonic()
+    try:
+        with pytest.raises(Unavailable, match="did not answer"):
+            await client.ask_long(LOOK_UP_KEY, ASK, 30)
+    finally:
+        os.kill(nats.pid, signal.SIGCONT)
+    assert time.monotonic() - start < 6
+    await client.client.close()
+    await server.client.close()
 
 
 async def test_no_service_is_unavailable_at_once(nats: Server) -> None:

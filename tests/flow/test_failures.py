@@ -1,7 +1,9 @@
 """Parts of the product die, and nothing is lost: real processes, real signals."""
 
 import asyncio
+import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,21 @@ async def test_without_the_bus_every_request_waits_and_all_recovers_by_itself(
     mux.nats.start()
     assert await recovered(mux)
     await spend(mux, 2)
+    await equal(mux)
+
+
+async def test_a_bus_that_stands_still_is_told_within_seconds(mux: ProcessStack) -> None:
+    await spend(mux, 1)
+    os.kill(mux.nats.pid, signal.SIGSTOP)
+    async with mux.http("admin") as http:
+        for path in ("/v1/analytics/costs", "/v1/analytics/budgets"):
+            start = time.monotonic()
+            refused = await http.get(path)
+            assert time.monotonic() - start < 6, path
+            assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
+            assert "service did not answer within" in refused.json()["error"]["message"]
+    os.kill(mux.nats.pid, signal.SIGCONT)
+    assert await recovered(mux)
     await equal(mux)
 
 

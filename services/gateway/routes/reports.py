@@ -85,7 +85,7 @@ async def _report(request: Request, name: str, **more: str) -> Response:
     kit, who = kit_of(request), await principal(request)
     given = {key: value[:2000] for key, value in (dict(request.query_params) | more).items()}
     ask = Report(principal=who, name=name, query=given)
-    answer = await kit.bus.ask(REPORT, ask, kit.settings.gateway.timeouts.report)
+    answer = await kit.bus.ask_long(REPORT, ask, kit.settings.gateway.timeouts.report)
     if answer.content_type != "application/json":
         plain = msgspec.json.decode(answer.body, type=str)
         return Response(plain, media_type=answer.content_type)
