@@ -19,6 +19,8 @@ TIERS: tuple[Tier, ...] = ("cheap", "standard", "premium")
 DATED = re.compile(r"(?:[-@]20\d{6}|-20\d\d-\d\d-\d\d)$")
 LONG = re.compile(r"\[1m\]$", re.IGNORECASE)
 NEAR = 5
+# How alike two names are that one may stand for the other: one letter in four differs.
+ALIKE = 0.75
 LONGEST_NAME = 80
 
 
@@ -121,11 +123,18 @@ class Catalogue:
         return list(self._pools)
 
     def near(self, asked: str) -> list[str]:
-        """Names the asker may have meant, best first."""
+        """Names the asker may have meant, best first; none where nothing is like it."""
         _, name = self._prefix(asked[:LONGEST_NAME].strip().lower())
         names = [*self._facts, *self._aliases, AUTO[0]]
-        found = difflib.get_close_matches(name, names, n=NEAR, cutoff=0.5)
-        return list(dict.fromkeys(found)) or list(self.pool("anthropic").values())
+        found = difflib.get_close_matches(name, names, n=NEAR, cutoff=ALIKE)
+        begun = [each for each in self._facts if len(name) > 2 and each.startswith(name)]
+        return list(dict.fromkeys([*found, *begun]))[:NEAR]
+
+    def hint(self, asked: str) -> str:
+        """What to do about a name that nothing answers to."""
+        if near := self.near(asked)[:3]:
+            return f"did you mean {', '.join(near)}? GET /v1/models lists them all"
+        return "GET /v1/models lists those that are"
 
     def models(self, providers: list[str] | None = None) -> list[ModelFacts]:
         """Every known model of the given providers (all of them if None), newest first."""

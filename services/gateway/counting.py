@@ -82,8 +82,9 @@ class CountEndpoint:
         await self._admit(call)
         resolved = self._kit.catalogue.resolve(call.features.model)
         if resolved is None:
-            near = ", ".join(self._kit.catalogue.near(call.features.model)[:3])
-            raise NotFound(f"model: {call.features.model[:100]!r} is not known here; try {near}")
+            asked = call.features.model
+            hint = self._kit.catalogue.hint(asked)
+            raise NotFound(f"model: {asked[:100]!r} is not known here; {hint}")
         target = self._claude(resolved.provider)
         if target:
             try:

@@ -62,7 +62,7 @@ def _not_found(name: str, catalogue: Catalogue, deployments: Sequence[Deployment
     near = catalogue.near(name)
     live = sorted({deployment.provider for deployment in deployments})
     return NotFound(
-        f"model: {name[:100]!r} is not known; did you mean {', '.join(near)}? "
+        f"model: {name[:100]!r} is not known; {catalogue.hint(name)} "
         f"(live providers: {', '.join(live) or 'none'})",
         {"model": name[:100], "near": near},
     )

@@ -74,8 +74,7 @@ def _check(loaded: Loaded, catalogue: Catalogue) -> None:
         named += [(f"pool.{provider}.{tier}", model) for tier, model in pool.items()]
     for path, name in named:
         if name and catalogue.resolve(name) is None:
-            near = ", ".join(catalogue.near(name))
-            raise ConfigError(f"routing.{path}: {name!r} is not known; did you mean {near}?")
+            raise ConfigError(f"routing.{path}: {name!r} is not known; {catalogue.hint(name)}")
     for path, value in (("bar", routing.bar), ("trial.share", routing.trial.share)):
         if not 0 <= value <= 1:
             raise ConfigError(f"routing.{path}: {value} is not between 0 and 1")

@@ -58,6 +58,18 @@ def test_a_claude_released_yesterday_goes_to_anthropic(catalogue: Catalogue) -> 
 def test_a_wrong_name_is_unknown_and_its_neighbours_are_named(catalogue: Catalogue) -> None:
     assert catalogue.resolve("gpt-4oo") is None
     assert "gpt-4o" in catalogue.near("gpt-4oo")
+    assert catalogue.hint("gpt-4oo").startswith("did you mean gpt-4o")
+
+
+@pytest.mark.parametrize("name", ["nope", "nope-9", "llama-3", "turbo", "x", ""])
+def test_a_name_like_none_leads_to_the_list(catalogue: Catalogue, name: str) -> None:
+    assert catalogue.near(name) == []
+    assert catalogue.hint(name) == "GET /v1/models lists those that are"
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemini-flash", "claud-opus", "sonet", "gpt5"])
+def test_a_beginning_or_a_slip_of_a_name_leads_to_it(catalogue: Catalogue, name: str) -> None:
+    assert name[:3] in catalogue.near(name)[0]
 
 
 def test_every_alias_and_pool_name_has_facts(catalogue: Catalogue) -> None:

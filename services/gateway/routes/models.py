@@ -51,8 +51,7 @@ async def get_model(request: Request, model: str) -> dict[str, Any]:
     resolved = kit.catalogue.resolve(model)
     facts = kit.catalogue.facts(resolved.model) if resolved else None
     if facts is None:
-        near = ", ".join(kit.catalogue.near(model)[:3])
-        raise NotFound(f"model: {model[:100]!r} is not known here; try {near}")
+        raise NotFound(f"model: {model[:100]!r} is not known here; {kit.catalogue.hint(model)}")
     return _entry(model, facts.display or facts.name, facts.created, facts.provider)
 
 
