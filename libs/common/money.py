@@ -29,7 +29,14 @@ def usd(micro: int) -> str:
 
 
 def usd_short(micro: int) -> str:
-    """Text for people: two places from a cent upwards, six below."""
-    if abs(micro) >= 10_000:
-        return f"${Decimal(micro) / MICRO:.2f}"
-    return f"${usd(micro)}"
+    """Text for people: cents, and below a cent the two digits that matter: $1.20, $0.0019."""
+    size = -micro if micro < 0 else micro
+    if size >= 9950:
+        cents = (size + 5000) // 10_000
+        text = f"{cents // 100}.{cents % 100:02d}"
+    elif size:
+        step = 100 if size >= 1000 else 10 if size >= 100 else 1
+        text = f"0.{(size + step // 2) // step * step:06d}".rstrip("0")
+    else:
+        text = "0"
+    return f"-${text}" if micro < 0 else f"${text}"
