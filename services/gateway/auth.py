@@ -55,7 +55,9 @@ def bootstrap_keys(loaded: Loaded) -> dict[str, Key]:
         secret = resolve(entry.key, loaded.environment)
         if not secret:
             raise ConfigError(f"keys.{name}.key: {entry.key!r} holds no key")
-        keys[digest(secret)] = _record(name, secret, entry)
+        key = keys[digest(secret)] = _record(name, secret, entry)
+        if key.routing_fault:
+            raise ConfigError(f"keys.{name}.routing_max: {key.routing_fault}")
     for number, secret in enumerate(filter(None, map(str.strip, settings.api_keys.split(",")))):
         keys.setdefault(digest(secret), _plain(f"api-key-{number + 1}", secret))
     return _checked(keys, settings)
@@ -84,6 +86,7 @@ def _record(name: str, secret: str, entry: KeySettings) -> Key:
         user=entry.user,
         admin=entry.admin,
         routing=entry.routing,
+        routing_max=entry.routing_max,
         pii=entry.pii,
         cache=entry.cache,
         models=tuple(entry.models),

@@ -209,7 +209,7 @@ def call_of(
         headers=headers,
         body=body,
         features=features,
-        routing=check_routing(key.routing, headers.get(b"x-modelmuxer-routing")),
+        routing=check_routing(key, headers.get(b"x-modelmuxer-routing")),
         fields=body.fields,
         query=scope.get("query_string", b"").decode("latin-1"),
         cap=_cap(headers.get(b"x-modelmuxer-max-cost-usd")),

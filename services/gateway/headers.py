@@ -75,6 +75,7 @@ def own_headers(call: Call, client_id: str = "") -> Headers:
     pairs: list[tuple[bytes, object]] = [
         (b"x-modelmuxer-request-id", call.id),
         (b"x-modelmuxer-requested-model", call.features.model),
+        (b"x-modelmuxer-routing", call.plan.routing if call.plan else call.routing),
     ]
     if client_id:
         pairs.append((b"x-request-id", client_id))

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from libs.common.contracts.identity import Routing
+from libs.common.contracts.identity import ROUTINGS, Key, Routing
 from libs.common.contracts.routing import ROUTE, Candidate, Plan, Route
 from libs.common.contracts.spending import RESERVE, Offer, Reservation, Reserve
 from libs.common.errors import (
@@ -24,8 +24,6 @@ from services.gateway.kit import Kit
 # The least `max_tokens` worth calling with, above any thinking budget (decisions.md).
 FLOOR = 4096
 SLACK = 60.0
-# From the narrowest to the widest.
-MODES: tuple[Routing, ...] = ("respect", "within-family", "auto")
 
 
 async def route(kit: Kit, call: Call) -> Plan:
@@ -34,9 +32,9 @@ async def route(kit: Kit, call: Call) -> Plan:
     request = await question(kit, call)
     try:
         call.plan = await kit.bus.ask(ROUTE, request, kit.settings.gateway.timeouts.route)
-    except Unavailable as error:
+    except Unavailable:
         if kit.settings.gateway.router_down == "closed" or not kit.bus.connected:
-            raise Unavailable(f"the router does not answer: {error.detail}") from None
+            raise
         call.plan = plan_without_router(kit, call)
     call.timings.router = time.monotonic() - started
     return call.plan
@@ -78,8 +76,8 @@ async def reserve(
     call.reserving = number
     try:
         held = await kit.bus.ask(RESERVE, request, kit.settings.gateway.timeouts.reserve)
-    except Unavailable as error:
-        raise Unavailable(f"the ledger does not answer: {error.detail}") from None
+    except Unavailable:
+        raise  # it may be reserved all the same
     except BudgetExceeded as error:
         call.reserving = 0
         if number == 1 and not error.data.get("alternatives"):
@@ -142,8 +140,8 @@ def plan_without_router(kit: Kit, call: Call) -> Plan:
                 baseline=model,
                 routing="respect",
             )
-    near = ", ".join(kit.catalogue.near(call.features.model)[:3])
-    raise NotFound(f"model: {call.features.model[:100]!r} is not served here; try {near}")
+    asked = call.features.model
+    raise NotFound(f"model: {asked[:100]!r} is not served here; {kit.catalogue.hint(asked)}")
 
 
 def _candidate(kit: Kit, call: Call, model: str, deployment_id: str) -> Candidate:
@@ -198,11 +196,12 @@ def check_allowed(kit: Kit, call: Call) -> None:
         )
 
 
-def check_routing(allowed: Routing, wanted: str) -> Routing:
-    """Narrow the routing as the request asks; it never widens beyond the key's mode."""
+def check_routing(key: Key, wanted: str) -> Routing:
+    """The mode that a request asks for, at most the widest that its key allows; without a wish
+    the key's own."""
     if not wanted:
-        return allowed
-    for mode in MODES:
+        return key.routing
+    for mode in ROUTINGS:
         if wanted == mode:
-            return min(mode, allowed, key=MODES.index)
-    raise InvalidRequest(f"x-modelmuxer-routing: use one of {', '.join(MODES)}")
+            return min(mode, key.widest, key=ROUTINGS.index)
+    raise InvalidRequest(f"x-modelmuxer-routing: use one of {', '.join(ROUTINGS)}")

@@ -5,10 +5,9 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
 from libs.common.money import parse_usd, usd_short
+from libs.common.tables import Column, figure, table
 from services.ledger.remote import ask, segment
 
 Dict = dict[str, Any]
@@ -18,6 +17,28 @@ ScopeId = Annotated[str, typer.Option("--id", help="Whose: a key id, user, team 
 Rpm = Annotated[int, typer.Option(help="Requests per minute; 0: no limit of its own.")]
 Tpm = Annotated[int, typer.Option(help="Tokens per minute; 0: no limit of its own.")]
 Concurrency = Annotated[int, typer.Option(help="Calls at once; 0: no limit of its own.")]
+
+LIMITS = ("rpm", "tpm", "concurrency")
+WHOSE = (Column("scope"), Column("id", least=12))
+KEYS = (
+    Column("id"),
+    Column("name", least=8),
+    Column("team", least=6),
+    Column("user", least=6),
+    Column("limits", least=12),
+    Column("state", least=10),
+)
+BUDGETS = (
+    Column("id"),
+    Column("whose", least=12),
+    Column("window"),
+    figure("limit"),
+    figure("spent"),
+    figure("held", spare=4),
+    figure("left", spare=1),
+    figure("%", spare=3),
+    Column("mode", spare=2),
+)
 
 keys_app = typer.Typer(help="API keys of a team.", no_args_is_help=True)
 budgets_app = typer.Typer(help="Budgets, and where they stand.", no_args_is_help=True)
@@ -79,12 +100,11 @@ def list_keys(as_json: AsJson = False) -> None:
     found = ask("GET", "/v1/admin/keys")
     if as_json:
         return _json(found)
-    table = Table(_id(), "name", "team", "user", "limits", "state")
-    for key in found["keys"]:
-        table.add_row(
-            key["id"], key["name"], key["team"], key["user"], _limits(key), _key_state(key)
-        )  # fmt: skip
-    Console().print(table)
+    rows = (
+        [key["id"], key["name"], key["team"], key["user"], _limits(key), _key_state(key)]
+        for key in found["keys"]
+    )
+    _say(table(KEYS, rows))
 
 
 @keys_app.command("rotate")
@@ -120,17 +140,7 @@ def list_budgets(scope: Scope = "", scope_id: ScopeId = "", as_json: AsJson = Fa
     found = ask("GET", "/v1/analytics/budgets", scope=scope, scope_id=scope_id)
     if as_json:
         return _json(found)
-    table = Table(_id(), "whose", "window", "limit", "spent", "held", "left", "%", "mode")
-    for budget in found["budgets"]:
-        table.add_row(
-            budget["id"],
-            f"{budget['scope']} {budget['scope_id']}",
-            budget["budget_type"],
-            *(_money(budget[name]) for name in ("limit", "spent", "reserved", "remaining")),
-            f"{budget['percent']:.1f}",
-            budget["mode"],
-        )
-    Console().print(table)
+    _say(table(BUDGETS, map(_budget, found["budgets"])))
 
 
 @budgets_app.command("set")
@@ -185,11 +195,12 @@ def list_limits(as_json: AsJson = False) -> None:
     found = ask("GET", "/v1/admin/limits")
     if as_json:
         return _json(found)
-    table = Table("scope", "id", "requests/min", "tokens/min", "at once")
-    for each in found["limits"]:
-        numbers = (str(each[name] or "-") for name in ("rpm", "tpm", "concurrency"))
-        table.add_row(each["scope"], each["scope_id"], *numbers)
-    Console().print(table)
+    rows = (
+        [each["scope"], each["scope_id"], *(str(each[name] or "-") for name in LIMITS)]
+        for each in found["limits"]
+    )
+    figures = map(figure, ("requests/min", "tokens/min", "at once"))
+    _say(table([*WHOSE, *figures], rows))
 
 
 @limits_app.command("set")
@@ -251,10 +262,11 @@ def list_pauses(as_json: AsJson = False) -> None:
     found = ask("GET", "/v1/admin/pauses")
     if as_json:
         return _json(found)
-    table = Table("scope", "id", "reason", "since")
-    for each in found["pauses"]:
-        table.add_row(each["scope"], each["scope_id"], each["reason"], str(each["at"]))
-    Console().print(table)
+    rows = (
+        [each["scope"], each["scope_id"], each["reason"], str(each["at"])]
+        for each in found["pauses"]
+    )
+    _say(table([*WHOSE, Column("reason", least=12), Column("since")], rows))
 
 
 def _pause(scope: str, scope_id: str, paused: bool, reason: str) -> None:
@@ -271,8 +283,15 @@ def _show_secret(answer: Dict, as_json: bool) -> None:
     _say(answer["secret"])
 
 
-def _id() -> Column:
-    return Column("id", no_wrap=True)
+def _budget(budget: Dict) -> list[str]:
+    return [
+        budget["id"],
+        f"{budget['scope']} {budget['scope_id']}",
+        budget["budget_type"],
+        *(_money(budget[name]) for name in ("limit", "spent", "reserved", "remaining")),
+        f"{budget['percent']:.1f}",
+        budget["mode"],
+    ]
 
 
 def _money(text: str) -> str:

@@ -20,12 +20,20 @@ key = "sk-mm-parallel-000000000001"
 user = "parallel"
 routing = "respect"
 concurrency = 1
+[keys.middling]
+key = "sk-mm-middling-000000000001"
+routing = "respect"
+routing_max = "within-family"
+pii = "off"
 [keys.team]
 key = "sk-mm-teammate-000000000001"
 team = "narrow"
 routing = "respect"
 [ledger.teams.narrow]
 tpm = 3000
+[[routing.rules]]
+team = "ruled"
+routing = "respect"
 [pii.entities]
 EMAIL = "block"
 """
@@ -98,6 +106,13 @@ async def test_a_budget_is_shown_with_everything_about_it(mux: Stack, secret: st
     ]  # fmt: skip
     assert state["resets_at"].endswith("T00:00:00Z")
     assert (state["alert_thresholds"], state["thresholds_passed"]) == ([50, 80, 95], [])
+
+
+async def test_a_budget_that_is_set_is_answered_as_it_is_listed(mux: Stack, secret: str) -> None:
+    async with mux.http(**{"x-api-key": secret}) as http:
+        said = await set_budget(http, "5.00")
+        listed = await budget(http)
+    assert said.pop("budgets") == [listed] == [said]
 
 
 async def test_a_cost_shows_in_the_budget_within_a_second(
@@ -176,19 +191,72 @@ async def test_near_its_limit_an_answer_is_shortened_and_that_is_said(
     assert 4096 <= clamped == provider.last.json["max_tokens"] < 16_000
 
 
-async def test_a_key_may_be_routed_more_strictly_and_never_more_loosely(
-    mux: Stack, provider: Provider, secret: str
+@pytest.mark.parametrize(
+    ("routing", "widest", "wanted", "in_force"),
+    [
+        ("auto", "", "respect", "respect"),
+        ("auto", "", "", "auto"),
+        ("respect", "", "auto", "respect"),
+        ("respect", "auto", "", "respect"),
+        ("respect", "auto", "auto", "auto"),
+        ("respect", "within-family", "auto", "within-family"),
+        ("within-family", "auto", "respect", "respect"),
+    ],
+)
+async def test_a_request_is_routed_as_it_asks_up_to_what_its_key_allows(
+    mux: Stack, provider: Provider, routing: str, widest: str, wanted: str, in_force: str
 ) -> None:
+    key = await make_key(mux, routing=routing, routing_max=widest)
     opus = ask("What is the capital of France?", model="claude-opus-4-8")
-    loose = await make_key(mux, routing="auto")
-    for key, wanted, served in (
-        (loose["secret"], "respect", "claude-opus-4-8"),
-        (loose["secret"], "auto", "claude-haiku-5-5"),
-        (secret, "auto", "claude-opus-4-8"),
-    ):
-        async with mux.http(**{"x-api-key": key, "x-modelmuxer-routing": wanted}) as http:
-            answer = await http.post("/v1/messages", json=opus)
-        assert answer.headers["x-modelmuxer-model"] == served
+    wish = {"x-modelmuxer-routing": wanted} if wanted else {}
+    async with mux.http(**{"x-api-key": key["secret"]} | wish) as http:
+        answer = await http.post("/v1/messages", json=opus)
+    served = "claude-opus-4-8" if in_force == "respect" else "claude-haiku-5-5"
+    assert answer.headers["x-modelmuxer-model"] == served
+    assert answer.headers["x-modelmuxer-routing"] == in_force
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens", "/v1/route"])
+async def test_a_key_of_the_settings_has_a_widest_mode_too(
+    mux: Stack, provider: Provider, path: str
+) -> None:
+    own = {"x-api-key": "sk-mm-middling-000000000001", "x-modelmuxer-routing": "auto"}
+    async with mux.http(**own) as http:
+        answer = await http.post(path, json=ask())
+    told = answer.json() if path == "/v1/route" else {}
+    assert told.get("routing") or answer.headers["x-modelmuxer-routing"] == "within-family"
+    assert told.get("routing", "within-family") == "within-family"
+
+
+async def test_a_refusal_says_the_mode_and_an_unknown_one_is_refused(
+    mux: Stack, provider: Provider
+) -> None:
+    key = await make_key(mux, routing="respect", routing_max="auto", models=["claude-haiku-*"])
+    async with mux.http(**{"x-api-key": key["secret"], "x-modelmuxer-routing": "auto"}) as http:
+        refused = await http.post("/v1/messages", json=ask())
+        wrong = await http.post(
+            "/v1/messages", json=ask(), headers={"x-modelmuxer-routing": "wide"}
+        )
+    assert (refused.status_code, refused.headers["x-modelmuxer-routing"]) == (403, "auto")
+    assert wrong.status_code == 400 and "x-modelmuxer-routing" in wrong.text
+
+
+async def test_a_rule_outranks_what_the_request_asks_for(mux: Stack, provider: Provider) -> None:
+    key = await make_key(mux, routing="auto", team="ruled")
+    async with mux.http(**{"x-api-key": key["secret"], "x-modelmuxer-routing": "auto"}) as http:
+        answer = await http.post("/v1/messages", json=ask(model="claude-opus-4-8"))
+    assert answer.headers["x-modelmuxer-routing"] == "respect"
+    assert answer.headers["x-modelmuxer-model"] == "claude-opus-4-8"
+
+
+async def test_a_widest_mode_narrower_than_the_keys_own_is_refused_by_name(mux: Stack) -> None:
+    form = {"name": "narrow", "routing": "auto", "routing_max": "respect"}
+    async with mux.http("admin") as http:
+        answer = await http.post("/v1/admin/keys", json=form)
+        known = {key["name"]: key for key in (await http.get("/v1/admin/keys")).json()["keys"]}
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith("routing_max: 'respect' is narrower")
+    assert "narrow" not in known
 
 
 async def test_calls_at_once_are_limited_and_come_back_soon(mux: Stack, provider: Provider) -> None:

@@ -44,6 +44,14 @@ def test_configured_keys_replace_the_development_key(tmp_path, monkeypatch) -> N
     assert all(key.id == f"key_{sha[:16]}" for sha, key in keys.items())
 
 
+def test_a_widest_mode_narrower_than_the_keys_own_is_refused(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "modelmuxer.toml").write_text(
+        '[keys.ann]\nkey = "sk-a"\nrouting = "auto"\nrouting_max = "respect"\n'
+    )
+    with pytest.raises(ConfigError, match=r"keys\.ann\.routing_max: 'respect' is narrower"):
+        bootstrap_keys(loaded(tmp_path, monkeypatch))
+
+
 def test_either_header_carries_the_key_or_both() -> None:
     both = headers(x_api_key="one", authorization="bearer two")
     assert list(credentials(both)) == ["one", "two"]

@@ -7,6 +7,8 @@ from msgspec import Struct
 from libs.common.contracts.base import Event, Operation
 
 Routing = Literal["respect", "within-family", "auto"]
+# From the narrowest to the widest.
+ROUTINGS: tuple[Routing, ...] = ("respect", "within-family", "auto")
 Switch = Literal["on", "off"]
 CacheMode = Literal["off", "read", "read-write", "semantic"]
 
@@ -20,7 +22,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """A key's record. Never holds the key itself; `id` is `key_` + 16 hex of its SHA-256."""
+    """A key's record. Never holds the key itself; `id` is `key_` + 16 hex of its SHA-256.
+    `routing_max` is the widest mode a request may ask for; empty: no wider than `routing`."""
 
     id: str
     name: str = ""
@@ -29,6 +32,7 @@ class Key(Struct, frozen=True, kw_only=True):
     user: str = ""
     admin: bool = False
     routing: Routing = "auto"
+    routing_max: Routing | Literal[""] = ""
     pii: Switch = "on"
     cache: CacheMode = "off"
     models: tuple[str, ...] = ()
@@ -39,6 +43,17 @@ class Key(Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
     expires_at: float = 0.0
     revoked_at: float = 0.0
+
+    @property
+    def widest(self) -> Routing:
+        return self.routing_max or self.routing
+
+    @property
+    def routing_fault(self) -> str:
+        """What is wrong with the two modes, if anything."""
+        if ROUTINGS.index(self.widest) >= ROUTINGS.index(self.routing):
+            return ""
+        return f"{self.routing_max!r} is narrower than the key's routing {self.routing!r}"
 
 
 class Principal(Struct, frozen=True, kw_only=True, gc=False):

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from libs.common.contracts.identity import Key, Limits
+from libs.common.contracts.identity import ROUTINGS, Key, Limits
 from libs.common.contracts.spending import (
     ACT_ON_KEY,
     CREATE_KEY,
@@ -27,10 +27,9 @@ from services.gateway.routes.callers import administrator, json_object, kit_of
 from services.gateway.routes.forms import flag, known_fields, moment, one_of, text, whole
 
 router = APIRouter(prefix="/v1/admin")
-ROUTINGS = ("respect", "within-family", "auto")
 KEY_FIELDS = {
-    "name", "org", "team", "user", "routing", "pii", "cache", "models", "rpm", "tpm",
-    "concurrency", "admin", "expires_in_days", "subscription",
+    "name", "org", "team", "user", "routing", "routing_max", "pii", "cache", "models", "rpm",
+    "tpm", "concurrency", "admin", "expires_in_days", "subscription",
 }  # fmt: skip
 DAY = 86400
 MAX_DAYS = 3660
@@ -149,6 +148,7 @@ def key_json(key: Key) -> dict[str, Any]:
         "user": key.user,
         "admin": key.admin,
         "routing": key.routing,
+        "routing_max": key.widest,
         "pii": key.pii,
         "cache": key.cache,
         "models": list(key.models),
@@ -173,6 +173,7 @@ def _key(form: dict[str, object]) -> Key:
         user=text(form, "user"),
         admin=flag(form, "admin"),
         routing=one_of(form, "routing", ROUTINGS, "auto"),
+        routing_max=one_of(form, "routing_max", (*ROUTINGS, ""), ""),
         pii=one_of(form, "pii", ("on", "off"), "on"),
         cache=one_of(form, "cache", ("off", "read", "read-write"), "off"),
         models=_globs(form.get("models", [])),

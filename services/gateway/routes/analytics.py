@@ -31,7 +31,8 @@ BUDGET_FIELDS = {
 
 @router.post("/v1/analytics/budgets", responses=FAULTS, openapi_extra=json_body(BUDGET))
 async def set_budget(request: Request) -> dict[str, Any]:
-    """The guide's form sets a budget of the caller's own key; `scope` needs an administrator."""
+    """The guide's form sets a budget of the caller's own key; `scope` needs an administrator.
+    The answer is the budget, and in `budgets` the same in the form that GET has."""
     who = await principal(request)
     form = await json_object(request)
     known_fields(form, BUDGET_FIELDS)
@@ -50,7 +51,7 @@ async def set_budget(request: Request) -> dict[str, Any]:
     audit(
         kit_of(request), who, "budget.set", shown["id"], limit=shown["limit"], window=wanted.window
     )
-    return shown
+    return shown | {"budgets": [shown]}
 
 
 @router.get("/v1/analytics/budgets", responses=FAULTS, openapi_extra=query("scope", "scope_id"))
