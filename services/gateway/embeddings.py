@@ -50,9 +50,9 @@ def as_messages(tree: dict[str, Any]) -> bytes:
 
 async def embed(kit: Kit, call: Call, tree: dict[str, Any]) -> tuple[int, Headers, bytes]:
     """Raises what refuses the request; the attempt is booked either way."""
-    target = target_of(kit, call.features.model)
-    candidate = _candidate(kit, call, target)
     try:
+        target = target_of(kit, call.features.model)
+        candidate = _candidate(kit, call, target)
         check_allowed(kit, call)
         await shield(kit, call)
         call.plan = Plan(

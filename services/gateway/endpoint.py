@@ -39,6 +39,7 @@ from services.gateway.output import finished
 from services.gateway.pipeline import answer
 from services.gateway.plan import check_routing
 from services.gateway.relay import EventStream, relay
+from services.gateway.report import report_refusal
 
 log = logging.getLogger(__name__)
 RETRY_HEADERS = (b"retry-after", b"x-should-retry")
@@ -155,6 +156,7 @@ async def refuse(
     headers: Headers = list(extra or ())
     if not any(name == b"x-modelmuxer-request-id" for name, _ in headers):
         headers.append((b"x-modelmuxer-request-id", request_id.encode()))
+        report_refusal(status, error, request_id)
     if isinstance(error, Relayed) and error.native and door.name == "messages":
         headers += _relayed(error)
         body = error.body

@@ -29,6 +29,7 @@ from services.gateway.embedder import open_embedder
 from services.gateway.kit import FirstTokens, Kit, Origins
 from services.gateway.masking import SpanCache
 from services.gateway.protocol import bounded
+from services.gateway.report import sparing
 from services.gateway.simulator import Simulator
 from services.gateway.tracing import Traced
 from services.gateway.upstream import open_upstreams
@@ -61,6 +62,7 @@ async def open_service(bus: Bus, loaded: Loaded) -> AsyncIterator[None]:
 async def open_kit(stack: AsyncExitStack, bus: Bus, loaded: Loaded) -> Kit:
     """Everything a request needs, opened in order and closed in reverse."""
     settings = loaded.settings
+    stack.enter_context(sparing())
     keys = Keys(bus, bootstrap_keys(loaded), settings.gateway.key_cache)
     await keys.listen()
     deployments = Deployments(bus, loaded, keys)

@@ -1,6 +1,7 @@
 """Bad input and failing providers: an error in Anthropic's shape that names what to change."""
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -46,6 +47,39 @@ async def test_without_a_right_key_nothing_is_answered(
     shaped(answer, 401, "authentication_error")
     assert answer.headers["x-should-retry"] == "false"
     assert not provider.calls
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "words"),
+    [
+        ({"x-api-key": "sk-wrong"}, "/v1/messages", "refused 401 · this key is not known here"),
+        ({"x-api-key": "sk-wrong"}, "/v1/messages/count_tokens", "refused 401 · this key is not"),
+        ({"x-api-key": "sk-wrong"}, "/v1/embeddings", "refused 401 · this key is not known here"),
+        ({"x-api-key": KEYS["plain"]}, "/v1/messages", "refused 400 · "),
+        ({"x-api-key": KEYS["plain"]}, "/v1/nothing", "refused 404 · /v1/nothing: no such path"),
+    ],
+)
+async def test_who_is_refused_at_the_door_shows_in_the_log_once_and_without_the_key(
+    mux: Stack, caplog: pytest.LogCaptureFixture, headers: dict[str, str], path: str, words: str
+) -> None:
+    await asyncio.sleep(1.1)  # what others were refused has been told
+    caplog.set_level(logging.INFO)
+    async with httpx.AsyncClient(base_url=mux.url) as http:
+        await http.post(path, content=b"{", headers=headers)
+    lines = [line for line in caplog.messages if "refused" in line]
+    assert len(lines) == 1 and lines[0].startswith(words), lines
+    assert headers["x-api-key"] not in caplog.text
+
+
+async def test_a_refusal_that_has_a_row_has_no_second_line(
+    mux: Stack, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", json=ask(model="nope-9"))
+    lines = [line for line in caplog.messages if "refused" in line]
+    assert answer.status_code == 404 and len(lines) == 1 and lines[0].startswith("nope-9 → nobody")
+    assert "did you mean" not in answer.text and "GET /v1/models" in answer.text
 
 
 BAD: list[tuple[str, Any, str]] = [
