@@ -7,16 +7,18 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
 from libs.common.errors import MuxError
 from libs.common.settings.load import read_dotenv
+from libs.common.tables import Column, figure, table
 
 URL = "http://127.0.0.1:8000"
 DEVELOPMENT_KEY = "sk-test-claude-dev"  # what a gateway without configured keys accepts
@@ -32,6 +34,40 @@ GroupBy = Annotated[
 Tz = Annotated[str, typer.Option(help="Whose days, for example Europe/Berlin.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Dict = dict[str, Any]
+SPENDING = (
+    figure("cost"),
+    figure("requests"),
+    figure("input", spare=2),
+    figure("output", spare=2),
+    figure("cached", spare=3),
+    figure("saved", spare=1),
+)
+SAVING = (
+    figure("saved"),
+    figure("percent", spare=1),
+    figure("cost"),
+    figure("baseline", spare=2),
+    figure("requests", spare=3),
+)
+LOG = (
+    Column("when"),
+    Column("who", least=8),
+    Column("asked → served", least=17),
+    Column("why", least=20, spare=2),
+    figure("cost"),
+    figure("saved", spare=1),
+    figure("masked", spare=3),
+    figure("s"),
+    Column("outcome"),
+)
+TRAIL = (
+    figure("no."),
+    Column("when"),
+    Column("actor", least=10),
+    Column("action", least=12),
+    Column("target", least=12),
+    Column("detail", least=20, spare=1),
+)
 
 
 @app.command()
@@ -45,20 +81,8 @@ def costs(
     found = fetch("costs", days=days, group_by=group_by, tz=tz)
     if as_json:
         return _json(found)
-    table = _groups(found, ("cost", "requests", "tokens in", "tokens out", "cached", "saved"))
-    for row in found["groups"]:
-        tokens = row["tokens"]
-        table.add_row(
-            *_names(row, found),
-            f"${row['cost']}",
-            str(row["requests"]),
-            str(tokens["input"] + tokens["cache_read"] + _written(tokens)),
-            str(tokens["output"]),
-            f"{row['cache_share']:.0%}",
-            f"${row['saved']}",
-        )
+    _print(_grouped(found, SPENDING, _spending))
     previous = found["previous"]
-    Console().print(table)
     Console().print(
         f"total ${found['total_cost']} in {found['requests']} requests, "
         f"{_trend(previous['change_percent'])} the {found['days']} days before "
@@ -77,17 +101,7 @@ def savings(
     found = fetch("savings", days=days, group_by=group_by, tz=tz)
     if as_json:
         return _json(found)
-    table = _groups(found, ("saved", "percent", "cost", "baseline", "requests"))
-    for row in found["groups"]:
-        table.add_row(
-            *_names(row, found),
-            f"${row['saved']}",
-            _percent(row["saved_percent"]),
-            f"${row['cost']}",
-            f"${row['baseline_cost']}",
-            str(row["requests"]),
-        )
-    Console().print(table)
+    _print(_grouped(found, SAVING, _saving))
     Console().print(
         f"saved ${found['total_saved']} of ${found['baseline_cost']} "
         f"({_percent(found['saved_percent'])}){_simulated(found)}"
@@ -112,7 +126,7 @@ def requests(
     found = fetch("requests", **query, outcome=outcome)
     if as_json:
         return _json(found)
-    Console().print(_log(found["rows"]))
+    _print(_log(found["rows"]))
 
 
 @app.command()
@@ -126,11 +140,12 @@ def top(
     Example: modelmuxer top --limit 40
     """
     if once:
-        return Console().print(_look(limit))
-    with Live(_look(limit), refresh_per_second=4, screen=sys.stdout.isatty()) as live:
+        return _print(_look(limit))
+    painted = _painted(_look(limit))
+    with Live(painted, refresh_per_second=4, screen=sys.stdout.isatty()) as live:
         while True:
             time.sleep(every)
-            live.update(_look(limit))
+            live.update(_painted(_look(limit)))
 
 
 @app.command()
@@ -151,12 +166,7 @@ def audit(
     found = fetch("audit", days=days, action=action)
     if as_json:
         return _json(found)
-    table = Table("no.", "when", "actor", "action", "target", "detail")
-    for row in found["rows"]:
-        detail = ", ".join(f"{name}={value}" for name, value in row["detail"].items())
-        when = str(row["at"])[:19].replace("T", " ")
-        table.add_row(str(row["seq"]), when, row["actor"], row["action"], row["target"], detail)
-    Console().print(table)
+    _print(table(TRAIL, map(_trail, found["rows"])))
 
 
 def _verify(as_json: bool) -> None:
@@ -198,42 +208,83 @@ def _refusal(error: urllib.error.HTTPError) -> str:
     return f"{words} (set MODELMUXER_KEY to a key of the gateway)" if error.code == 401 else words
 
 
-def _look(limit: int) -> Table:
+def _look(limit: int) -> str:
     log = fetch("requests", days="1", limit=str(limit))
     sums = fetch("costs", days="1")
-    table = _log(log["rows"])
-    table.title = (
+    return (
         f"today ${sums['total_cost']} · saved ${sums['saved']} · "
-        f"{sums['requests']} requests · {sums['errors']} errors{_simulated(sums)}"
+        f"{sums['requests']} requests · {sums['errors']} errors{_simulated(sums)}\n\n"
+        + _log(log["rows"])
     )
-    return table
 
 
-def _log(rows: list[Dict]) -> Table:
-    table = Table("when", "who", "asked → served", "why", "cost", "saved", "masked", "s", "outcome")
-    for row in rows:
-        good = row["outcome"] in ("ok", "cached")
-        table.add_row(
-            row["at"][11:19],
-            row["user"] or row["key_name"] or row["key_id"],
-            f"{row['asked']} → {row['model'] or 'nobody'}",
-            row["reason"],
-            f"${row['cost']}",
-            f"${row['saved']}",
-            str(sum(row["pii"].values()) or ""),
-            f"{row['seconds']:.2f}",
-            row["outcome"] if good else f"[red]{row['outcome']} {row['status']}[/red]",
-        )
-    return table
+def _log(rows: list[Dict]) -> str:
+    return table(LOG, map(_request, rows))
 
 
-def _groups(found: Dict, columns: tuple[str, ...]) -> Table:
-    return Table(*found["group_by"].split(","), *columns)
+def _request(row: Dict) -> list[str]:
+    good = row["outcome"] in ("ok", "cached")
+    return [
+        row["at"][11:19],
+        row["user"] or row["key_name"] or row["key_id"],
+        f"{row['asked']} → {row['model'] or 'nobody'}",
+        row["reason"],
+        f"${row['cost']}",
+        f"${row['saved']}",
+        str(sum(row["pii"].values()) or ""),
+        f"{row['seconds']:.2f}",
+        row["outcome"] if good else f"{row['outcome']} {row['status']}",
+    ]
 
 
-def _names(row: Dict, found: Dict) -> list[str]:
+def _spending(row: Dict) -> list[str]:
+    tokens = row["tokens"]
+    return [
+        f"${row['cost']}",
+        str(row["requests"]),
+        str(tokens["input"] + tokens["cache_read"] + _written(tokens)),
+        str(tokens["output"]),
+        f"{row['cache_share']:.0%}",
+        f"${row['saved']}",
+    ]
+
+
+def _saving(row: Dict) -> list[str]:
+    return [
+        f"${row['saved']}",
+        _percent(row["saved_percent"]),
+        f"${row['cost']}",
+        f"${row['baseline_cost']}",
+        str(row["requests"]),
+    ]
+
+
+def _trail(row: Dict) -> list[str]:
+    detail = ", ".join(f"{name}={value}" for name, value in row["detail"].items())
+    when = str(row["at"])[:19].replace("T", " ")
+    return [str(row["seq"]), when, row["actor"], row["action"], row["target"], detail]
+
+
+def _grouped(found: Dict, figures: tuple[Column, ...], cells: Callable[[Dict], list[str]]) -> str:
     names = found["group_by"].split(",")
-    return [row.get("key_name") or row[name] if name == "key" else row[name] for name in names]
+    columns = [*(Column(name, least=10) for name in names), *figures]
+    return table(columns, [[*_names(row, names), *cells(row)] for row in found["groups"]])
+
+
+def _names(row: Dict, names: list[str]) -> list[str]:
+    told = {**row, "key": row.get("key_name") or row.get("key")}
+    return [told[name] or "–" for name in names]
+
+
+def _print(text: str) -> None:
+    Console().print(_painted(text), soft_wrap=True)
+
+
+def _painted(text: str) -> Text:
+    """What went wrong in red; it stands at the end of a line."""
+    painted = Text(text)
+    painted.highlight_regex(r"(?m)(error|refused|cancelled) \d+$", "red")
+    return painted
 
 
 def _written(tokens: dict[str, int]) -> int:

@@ -90,6 +90,20 @@ async def test_the_reports_are_read_by_people(
     assert (code, json.loads(said)["by_user"]) == (0, {"alice": "0.001000", "bob": "0.001000"})
 
 
+@pytest.mark.parametrize("width", [80, 120])
+async def test_no_name_or_figure_is_cut_in_a_narrow_terminal(
+    bus: Bus, gateway: str, command: Command, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("MODELMUXER_URL", gateway)
+    monkeypatch.setenv("COLUMNS", str(width))
+    await tell(bus, usage(1, model="claude-sonnet-5-5", asked="claude-opus-5-5", cost=232_300))
+    await booked(bus, 1)
+    for line in ("costs", "savings", "requests", "top --once", "costs --group-by model,day,user"):
+        said = (await command(*line.split()))[1]
+        assert "…" not in said and max(map(len, said.splitlines())) <= width, said
+        assert "$0.232300" in said and "sonnet-5-5" in said, said
+
+
 async def test_a_wrong_option_is_answered_with_the_fix(
     gateway: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
