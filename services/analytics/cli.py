@@ -12,7 +12,6 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from libs.common.bus import Bus
 from libs.common.contracts.identity import Principal
@@ -20,6 +19,7 @@ from libs.common.contracts.reports import REPORT, Report
 from libs.common.settings import Settings
 from libs.common.settings.bus import BusSettings
 from libs.common.settings.load import load
+from libs.common.tables import Column, figure, table
 from services.analytics import dead as graves
 from services.analytics import migrations
 from services.analytics.reports.person import EXPORTED
@@ -30,6 +30,13 @@ T = TypeVar("T")
 ConfigFile = Annotated[str | None, typer.Option("--config", help="The settings file.")]
 Org = Annotated[str, typer.Option(help="The organisation.")]
 app = typer.Typer(help="Run analytics (`modelmuxer analytics`), or look into it.")
+DEAD = (
+    figure("event"),
+    Column("when"),
+    Column("consumer", least=10),
+    Column("subject", least=10),
+    Column("why", least=20),
+)
 dead_app = typer.Typer(help="Events that nobody could take.", no_args_is_help=True)
 app.add_typer(dead_app, name="dead")
 
@@ -114,10 +121,11 @@ def list_dead(config: ConfigFile = None) -> None:
     async def work(bus: Bus) -> list[graves.Dead]:
         return [found async for found in graves.listed(bus.client)]
 
-    table = Table("event", "when", "consumer", "subject", "why")
-    for found in asyncio.run(_with_bus(load(config).settings, work)):
-        table.add_row(str(found.seq), found.at[:19], found.consumer, found.subject, found.why)
-    Console().print(table if table.row_count else "no dead events")
+    rows = [
+        [str(found.seq), found.at[:19], found.consumer, found.subject, found.why]
+        for found in asyncio.run(_with_bus(load(config).settings, work))
+    ]
+    _say(table(DEAD, rows) if rows else "no dead events")
 
 
 @dead_app.command("show")

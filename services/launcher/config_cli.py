@@ -11,16 +11,16 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from libs.common.settings.load import ConfigError, Loaded, load, resolve
+from libs.common.tables import Column, table
 
 app = typer.Typer(no_args_is_help=True)
 
 SECRET_NAMES = {"api_key", "api_keys", "key", "secret", "password"}
 LOCATION = re.compile(r"(env|file):")
 USER_INFO = re.compile(r"//[^/@]*@")
+COLUMNS = ("setting", "value", "source")
 HIDDEN = "•••"
 
 ConfigFile = Annotated[Path | None, typer.Option(help="Settings file.")]
@@ -41,13 +41,8 @@ def show(
     if as_json:
         sys.stdout.write(json.dumps([dict(zip(COLUMNS, r, strict=True)) for r in rows]) + "\n")
         return
-    table = Table(*COLUMNS, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-
-
-COLUMNS = ("setting", "value", "source")
+    columns = [Column(COLUMNS[0]), *(Column(name, least=12) for name in COLUMNS[1:])]
+    sys.stdout.write(table(columns, rows) + "\n")
 
 
 @app.command()

@@ -11,7 +11,6 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from libs.common.bus import Bus
 from libs.common.errors import Conflict
@@ -20,6 +19,7 @@ from libs.common.local import find_bus, find_redis
 from libs.common.money import usd
 from libs.common.settings import Settings
 from libs.common.settings.load import load
+from libs.common.tables import Column, figure, table
 from services.ledger import names
 from services.ledger.book import Book
 from services.ledger.checking import Checked, check
@@ -78,11 +78,12 @@ def _show(found: Checked) -> None:
     )
     if not found.differences:
         return _say("the book agrees with the journal in every scope and window")
-    table = Table("scope", "id", "window", "book", "journal")
-    for each in found.differences:
-        window = WINDOWS[each.window]
-        table.add_row(each.scope, each.scope_id, window, usd(each.booked), usd(each.rows))
-    Console().print(table)
+    columns = (Column("scope"), Column("id", least=12), Column("window"))
+    rows = (
+        [each.scope, each.scope_id, WINDOWS[each.window], usd(each.booked), usd(each.rows)]
+        for each in found.differences
+    )
+    _say(table([*columns, figure("book"), figure("journal")], rows))
 
 
 async def rebuild_book(

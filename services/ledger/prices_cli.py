@@ -2,25 +2,33 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
 from libs.common.catalogue import Catalogue
 from libs.common.errors import InvalidRequest, MuxError
 from libs.common.money import usd
 from libs.common.prices import Price, PriceTable, write_table
 from libs.common.settings.load import ConfigError, Loaded, load
+from libs.common.tables import Column, figure, table
 
 app = typer.Typer(help="What models cost.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 ConfigFile = Annotated[str | None, typer.Option("--config", help="The settings file.")]
 PROVIDERS = ("anthropic", "openai", "gemini", "mistral")
-KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "web_search")
+# What goes first where there is too little room.
+SPARE = {"web_search": 4, "cache_write_1h": 3, "cache_write_5m": 2, "cache_read": 1}
+RATES = (
+    Column("model", least=20),
+    Column("", least=8),
+    *(figure(kind.removeprefix("web_"), SPARE.get(kind, 0)) for kind in KINDS),
+)
+MODELS = (Column("provider"), Column("model", least=20), Column("price", least=20))
 
 
 @app.command("list")
@@ -34,21 +42,12 @@ def list_prices(
 
     Example: modelmuxer prices list --provider anthropic --model haiku
     """
-    table = PriceTable.load(load(config))
-    known = [p for p in table.known() if provider in ("", p.provider) and model in p.model]
+    prices = PriceTable.load(load(config))
+    known = [p for p in prices.known() if provider in ("", p.provider) and model in p.model]
     if as_json:
-        return _json({"version": table.version, "prices": [_plain(price) for price in known]})
-    name_column = Column("model", no_wrap=True)
-    shown = Table(name_column, "", *KINDS, "search", title=f"version {table.version}")
-    for price in known:
-        for name, tiers in price.variants.items():
-            for tier in tiers:
-                above = f"above {tier.above}" if tier.above > 0 else ""
-                figures = [_dollars(getattr(tier.rates, kind)) for kind in KINDS]
-                search = _dollars(tier.rates.web_search)
-                words = f"{name} {above}".strip()
-                shown.add_row(f"{price.provider}/{price.model}", words, *figures, search)
-    Console().print(shown)
+        return _json({"version": prices.version, "prices": [_plain(price) for price in known]})
+    _say(f"version {prices.version}; USD per million tokens, searches each")
+    _say(table(RATES, [row for price in known for row in _tiers(price)]))
 
 
 @app.command("check")
@@ -58,19 +57,17 @@ def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
     Example: modelmuxer prices check
     """
     loaded = load(config)
-    table, catalogue = PriceTable.load(loaded), Catalogue.load(loaded.settings)
+    prices, catalogue = PriceTable.load(loaded), Catalogue.load(loaded.settings)
     rows = []
     for provider in PROVIDERS:
         for model in sorted({*catalogue.pool(provider).values()}):
-            rows.append((provider, model, _standing(table, provider, model, loaded)))
+            rows.append((provider, model, _standing(prices, provider, model, loaded)))
     bad = [row for row in rows if row[2] != "priced"]
     if as_json:
-        _json({"version": table.version, "models": [list(row) for row in rows]})
+        _json({"version": prices.version, "models": [list(row) for row in rows]})
     else:
-        shown = Table("provider", "model", "price", title=f"version {table.version}")
-        for row in rows:
-            shown.add_row(*row)
-        Console().print(shown)
+        _say(f"version {prices.version}")
+        _say(table(MODELS, rows))
     raise typer.Exit(1 if bad else 0)
 
 
@@ -115,9 +112,18 @@ def bake(file: Path) -> None:
     _say(f"{file}: version {data.version}")
 
 
-def _standing(table: PriceTable, provider: str, model: str, loaded: Loaded) -> str:
+def _tiers(price: Price) -> Iterator[list[str]]:
+    """A row for each tier of each variant."""
+    for name, tiers in price.variants.items():
+        for tier in tiers:
+            above = f"above {tier.above}" if tier.above > 0 else ""
+            rates = [_dollars(getattr(tier.rates, kind)) for kind in KINDS]
+            yield [f"{price.provider}/{price.model}", f"{name} {above}".strip(), *rates]
+
+
+def _standing(prices: PriceTable, provider: str, model: str, loaded: Loaded) -> str:
     try:
-        price = table.price(provider, model, loaded.settings.routing.unpriced)
+        price = prices.price(provider, model, loaded.settings.routing.unpriced)
     except InvalidRequest:
         return "refused: nobody knows its price"
     return "unpriced: booked at the dearest of its provider" if price.unpriced else "priced"

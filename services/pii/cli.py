@@ -11,13 +11,12 @@ from typing import Annotated, NoReturn
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from libs.common.contracts.pii import Finding, Reason
 from libs.common.errors import MuxError
 from libs.common.settings.load import ConfigError, load
 from libs.common.settings.pii import PiiSettings
+from libs.common.tables import Column, table
 
 app = typer.Typer(
     help="Find personal data and secrets with the gateway's own rules.",
@@ -161,10 +160,8 @@ def _print_json(value: object) -> None:
 
 
 def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], caption: str) -> None:
-    table = Table(*heads, caption=caption)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    columns = [Column(head, least=12) for head in heads]
+    sys.stdout.write(f"{table(columns, rows)}\n{caption}\n")
 
 
 def _fail(message: str) -> NoReturn:

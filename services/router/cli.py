@@ -14,11 +14,11 @@ import typer
 from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from libs.common.bus import Bus
 from libs.common.errors import MuxError
 from libs.common.settings.load import ConfigError, load
+from libs.common.tables import Column, figure, table
 from services.router.learn import Lessons
 from services.router.pareto import pareto as standings_of
 from services.router.replay import replay
@@ -35,6 +35,21 @@ Data = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Where to write the scorer; the router reloads it.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+STANDINGS = (
+    Column("set", least=8),
+    Column("model", least=12),
+    figure("quality"),
+    figure("USD/request"),
+    Column("dominated by", least=12),
+)
+CANDIDATES = (
+    Column("model", least=12),
+    Column("provider", least=9),
+    figure("quality"),
+    figure("expected USD"),
+    figure("worst case USD", spare=1),
+    Column("why", least=16),
+)
 
 
 HTTP_SECONDS = 10.0
@@ -110,12 +125,11 @@ def pareto(data: Data, as_json: Json = False) -> None:
     if as_json:
         sys.stdout.write(msgspec.json.encode(standings).decode() + "\n")
         return
-    table = Table("set", "model", "quality", "USD/request", "dominated by")
-    for each in standings:
-        table.add_row(
-            each.set, each.model, f"{each.quality:.3f}", f"{each.cost:.6f}", each.dominated_by
-        )
-    Console().print(table)
+    rows = [
+        [each.set, each.model, f"{each.quality:.3f}", f"{each.cost:.6f}", each.dominated_by]
+        for each in standings
+    ]
+    sys.stdout.write(table(STANDINGS, rows) + "\n")
 
 
 @app.command()
@@ -144,11 +158,9 @@ def explain(
     if as_json:
         sys.stdout.write(json.dumps(answer) + "\n")
         return
-    table = Table("model", "provider", "quality", "expected USD", "worst case USD", "why")
-    for each in answer["candidates"]:
-        cells = ("model", "provider", "quality", "expected_usd", "worst_case_usd", "why")
-        table.add_row(*(str(each[name]) for name in cells))
-    Console().print(answer["reason"], table)
+    cells = ("model", "provider", "quality", "expected_usd", "worst_case_usd", "why")
+    rows = [[str(each[name]) for name in cells] for each in answer["candidates"]]
+    sys.stdout.write(f"{answer['reason']}\n{table(CANDIDATES, rows)}\n")
 
 
 def _asked_gateway(prompt: str, model: str) -> dict[str, Any]:
