@@ -83,7 +83,7 @@ class Keeper:
             return await self._rebuild(name)
 
     async def _rebuild(self, name: str) -> Rebuilt:
-        at, run = await reached(self._bus, DURABLE), await self._store.run_name()
+        run, at = await self._store.run_name(), await reached(self._bus, DURABLE)
         claim = await self._marks.close(name, self._register.orgs())
         await self._begin(claim)
         await self._register.restore()
@@ -119,8 +119,8 @@ class Keeper:
         """Book anew what this Redis lacks of the rows that were booked when it was another run:
         it keeps its writes in order, so none up to the note it has. Rows that nobody has booked
         yet are no loss; among those handed out a few may be booked, though not acknowledged."""
-        at = await reached(self._bus, DURABLE)  # before it is known which Redis has them
         run, note = await self._store.run_name(), await self._store.redis.get(names.REACHED)
+        at = await reached(self._bus, DURABLE)  # last: what is booked from here on, this run has
         known, _, number = note.decode().partition(" ") if isinstance(note, bytes) else ("", "", "")
         if known not in ("", run):
             lost = await self._book_anew(min(int(number), at.acknowledged), at.acknowledged)
