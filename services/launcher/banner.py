@@ -80,7 +80,8 @@ def key_to_use(loaded: Loaded) -> tuple[str, str]:
     """A key to paste, and a word about it. A configured secret is named, never printed."""
     settings = loaded.settings
     keys = [key.strip() for key in settings.api_keys.split(",") if key.strip()]
-    if DEVELOPMENT_KEY in keys or not (keys or settings.keys):
+    known = DEVELOPMENT_KEY in (*keys, *(entry.key for entry in settings.keys.values()))
+    if known or not (keys or settings.keys):
         return DEVELOPMENT_KEY, "the development key; set API_KEYS in .env for your own"
     if keys:
         source = loaded.sources.get("api_keys", "API_KEYS")

@@ -47,6 +47,12 @@ def test_a_configured_key_is_named_but_not_printed() -> None:
     assert "one of API_KEYS, from environment (API_KEYS)" in text
 
 
+def test_a_section_with_the_development_key_leaves_it_to_paste() -> None:
+    assert "ANTHROPIC_AUTH_TOKEN=sk-test-claude-dev" in shown(
+        MODELMUXER_KEYS__ME__KEY="sk-test-claude-dev"
+    )
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from tests.launcher.test_children import alive
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.slow
+README = (Path(__file__).parents[2] / "README.md").read_text()
+SAMPLE = README.split("```text\n")[1].split("```")[0]
 PROVIDER_NAMES = ("ANTHROPIC", "OPENAI", "GEMINI", "GOOGLE", "MISTRAL", "API_KEYS", "MODELMUXER")
 
 
@@ -88,6 +91,12 @@ def test_three_prompts_reach_three_models_and_each_is_told_in_one_line(tmp_path:
     assert len(models) == 3
     assert len(lines) == 3
     assert all("$" in line and "saved" in line for line in lines)
+    assert list(map(shape, lines)) == list(map(shape, SAMPLE.splitlines()))
+
+
+def shape(line: str) -> str:
+    """A line without its figures; what is slow here may take seconds."""
+    return re.sub(r"\d[\d.:]*", "0", re.sub(r"[\d.]+ m?s\b", "0 s", line))
 
 
 def test_ctrl_c_stops_everything_and_leaves_with_zero(tmp_path: Path) -> None:
