@@ -5,6 +5,7 @@ httpx's own transport. The transport is called below `AsyncClient`, which adds n
 """
 
 import asyncio
+import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,6 +24,7 @@ from libs.common.trace import headers as headers_of_trace
 from services.gateway import proxies
 from services.gateway.errors import Headers
 
+log = logging.getLogger(__name__)
 MAX_ANSWER = 256 * 1024 * 1024
 PIECE = 256 * 1024
 Fault = Literal["name", "connect", "tls", "proxy", "silent", "broken"]
@@ -58,7 +60,8 @@ class HttpReply:
             async for chunk in stream:
                 yield chunk
         except httpx.HTTPError as error:
-            raise CallFailed(f"the connection broke: {_words(error)}", sent=True) from error
+            log.debug("an answer was cut: %s", error)
+            raise CallFailed("the connection broke before the answer's end", sent=True) from error
 
     async def read(self, limit: int = MAX_ANSWER) -> bytes:
         parts, size = [], 0
@@ -179,35 +182,42 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
 
 def _failure(error: httpx.HTTPError | aiohttp.ClientError) -> CallFailed:
     """What happened, in words for the caller: where, and why."""
-    cause = error.__cause__ or error
+    cause = error.__cause__ if isinstance(error, httpx.HTTPError) else error
+    log.debug("a call failed: %r", cause)
     match cause:
-        case aiohttp.ClientProxyConnectionError():
-            words = f"cannot reach the proxy at {_where(cause)}: {_why(cause.os_error)}"
-            return CallFailed(words, sent=False, fault="proxy")
+        case aiohttp.ClientConnectorError():
+            return _unreached(cause)
+        case aiohttp.ConnectionTimeoutError():
+            return CallFailed("cannot connect in time", sent=False, fault="connect")
         case aiohttp.ClientHttpProxyError():
             words = f"the proxy refused: HTTP {cause.status} {cause.message}"
             return CallFailed(words, sent=False, fault="proxy")
-        case aiohttp.ClientConnectorDNSError():
-            words = f"cannot connect to {cause.host}: no such host name is known"
-            return CallFailed(words, sent=False, fault="name")
-        case aiohttp.ClientConnectorError():
-            words = f"cannot connect to {_where(cause)}: {_why(cause.os_error)}"
-            tls = isinstance(cause, aiohttp.ClientSSLError)
-            return CallFailed(words, sent=False, fault="tls" if tls else "connect")
-        case aiohttp.ConnectionTimeoutError():
-            return CallFailed("cannot connect in time", sent=False, fault="connect")
         case aiohttp.ServerDisconnectedError():
             return CallFailed("closed the connection without an answer", sent=True, stale=True)
+        case aiohttp.ClientOSError():
+            return CallFailed(f"the connection broke: {_why(cause, 'no more said')}", sent=True)
+        case aiohttp.ClientResponseError():
+            return CallFailed("answered in something that is not HTTP", sent=True)
     if isinstance(error, httpx.TimeoutException):
         return CallFailed("no answer in time", sent=True, fault="silent")
-    return CallFailed(_words(error), sent=True)
+    return CallFailed((str(error) or type(error).__name__)[:200], sent=True)
 
 
-def _where(error: aiohttp.ClientConnectorError) -> str:
-    return f"{error.host}:{error.port}" if error.port else error.host
+def _unreached(error: aiohttp.ClientConnectorError) -> CallFailed:
+    """Nothing was sent: the name, the way or the handshake failed."""
+    where = f"{error.host}:{error.port}" if error.port else error.host
+    fault: Fault = "connect"
+    words = f"cannot connect to {where}: {_why(error.os_error)}"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        fault, words = "proxy", f"cannot reach the proxy at {where}: {_why(error.os_error)}"
+    elif isinstance(error, aiohttp.ClientConnectorDNSError):
+        fault, words = "name", f"cannot connect to {error.host}: no such host name is known"
+    elif isinstance(error, aiohttp.ClientSSLError):
+        fault = "tls"
+    return CallFailed(words, sent=False, fault=fault)
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError, otherwise: str = "none of its addresses can be reached") -> str:
     """The system's words for an error, without those of the libraries between."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message})"
@@ -215,8 +225,4 @@ def _why(error: OSError) -> str:
         return f"no TLS ({(error.reason or 'refused').replace('_', ' ').lower()})"
     if error.errno and error.errno > 0:
         return os.strerror(error.errno).lower()
-    return "none of its addresses can be reached"
-
-
-def _words(error: BaseException) -> str:
-    return (str(error) or type(error).__name__)[:200]
+    return otherwise

@@ -136,9 +136,9 @@ async def test_what_the_provider_says_is_told_in_words(
         ("env:NOWHERE", "{url}", "no_key", "no key at env:NOWHERE"),
         ("sk-test-claude-dev", "{url}", "own_key", "a key of this gateway"),
         ("sk-mm-made-by-another-gateway", "{url}", "key_rejected", "one that ModelMuxer made"),
-        (KEY, "http://127.0.0.1:{closed}", "connect", "cannot connect"),
+        (KEY, "http://127.0.0.1:{closed}", "connect", ": connection refused"),
         (KEY, "http://127.0.0.1:8000", "loop", "leads back to this gateway"),
-        (KEY, f"http://{HOST}", "name", "cannot connect"),
+        (KEY, f"http://{HOST}", "name", "no such host name is known"),
         (KEY, "{url}/elsewhere", "unknown_model", "HTTP 404"),
         (KEY, "https://{{zone}}.test", "setting", "set the option 'zone'"),
     ],
@@ -159,10 +159,12 @@ async def test_a_private_authority_is_the_fault_until_it_is_trusted(
     environment = {"HTTPS_PROXY": net.proxy}
     finding = await run.finding(text, **environment)
     assert finding["what"] == "tls" and "gateway.ca_file" in finding["fix"]
+    assert f"cannot connect to {HOST}:443: its certificate is not trusted" in finding["reason"]
     trusting = f'[gateway]\nca_file = "{net.ca_file}"\n{text}'
     assert (await run.finding(trusting, **environment))["what"] == "ok"
     away = await run.finding(trusting, HTTPS_PROXY="http://127.0.0.1:1")
     assert away["what"] == "proxy" and "HTTPS_PROXY" in away["fix"]
+    assert away["reason"] == "cannot reach the proxy at 127.0.0.1:1: connection refused"
 
 
 async def test_a_server_that_is_no_api_and_one_that_says_nothing(run: Command) -> None:
@@ -175,11 +177,15 @@ async def test_a_server_that_is_no_api_and_one_that_says_nothing(run: Command) -
         await reader.read()
         writer.close()
 
-    for behave, what in ((greet, "broken"), (wait, "silent")):
+    for behave, what, words in (
+        (greet, "broken", "not HTTP"),
+        (wait, "silent", "no answer in time"),
+    ):
         server = await asyncio.start_server(behave, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         text = ONE.format(key=KEY, base_url=f"http://127.0.0.1:{port}")
-        assert (await run.finding(text))["what"] == what
+        finding = await run.finding(text)
+        assert finding["what"] == what and words in finding["reason"], finding
         server.close()
 
 

@@ -47,11 +47,17 @@ def test_an_unknown_claude_is_served_as_asked_at_the_dearest_price() -> None:
     assert (first.model, first.unpriced) == ("claude-opus-99", True)
 
 
-@pytest.mark.parametrize("name", ["gpt-4oo", "claud-sonnet-5", "no-such-model"])
+@pytest.mark.parametrize("name", ["gpt-4oo", "claud-sonnet-5"])
 def test_an_unknown_name_is_not_found_and_near_names_are_given(name: str) -> None:
     with pytest.raises(NotFound, match="did you mean") as caught:
         plan(request(CODE, name))
     assert caught.value.data["near"]
+
+
+def test_a_name_like_no_other_is_sent_to_the_list() -> None:
+    with pytest.raises(NotFound, match="GET /v1/models lists those that are") as caught:
+        plan(request(CODE, "no-such-model"))
+    assert caught.value.data["near"] == []
 
 
 def test_an_unknown_claude_without_anthropic_is_not_found() -> None:
