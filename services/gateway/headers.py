@@ -3,6 +3,8 @@
 import time
 from email.utils import parsedate_to_datetime
 
+from libs.common.catalogue_data import AUTO
+from libs.common.contracts.identity import Routing
 from libs.common.contracts.routing import Candidate
 from libs.common.money import usd
 from services.gateway.call import Call, Reply
@@ -75,7 +77,7 @@ def own_headers(call: Call, client_id: str = "") -> Headers:
     pairs: list[tuple[bytes, object]] = [
         (b"x-modelmuxer-request-id", call.id),
         (b"x-modelmuxer-requested-model", call.features.model),
-        (b"x-modelmuxer-routing", call.plan.routing if call.plan else call.routing),
+        (b"x-modelmuxer-routing", call.plan.routing if call.plan else _mode(call)),
     ]
     if client_id:
         pairs.append((b"x-request-id", client_id))
@@ -96,6 +98,11 @@ def own_headers(call: Call, client_id: str = "") -> Headers:
     if call.similarity:
         pairs.append((b"x-modelmuxer-cache-similarity", f"{call.similarity:.3f}"))
     return [(name, header_text(value)) for name, value in pairs] + _budget_headers(call)
+
+
+def _mode(call: Call) -> Routing:
+    """The mode of a request that was not routed: refused before, or answered from the cache."""
+    return "auto" if call.features.model in AUTO else call.routing
 
 
 def answer_headers(call: Call, reply: Reply) -> Headers:

@@ -44,6 +44,14 @@ async def test_nothing_is_cached_unless_it_is_asked_for(mux: Stack, provider: Pr
     assert len(provider.bill.lines) == 2
 
 
+async def test_an_answer_from_the_cache_says_the_mode_too(mux: Stack, provider: Provider) -> None:
+    for model, mode in (("modelmuxer-auto", "auto"), ("claude-sonnet-5-5", "respect")):
+        for kept in ("miss", "hit"):
+            answer = await post(mux, ask(f"the mode of {model}", model=model))
+            told = (answer.headers["x-modelmuxer-cache"], answer.headers["x-modelmuxer-routing"])
+            assert told == (kept, mode)
+
+
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("then", [False, True])
 async def test_the_same_request_is_answered_from_the_cache_in_either_form(

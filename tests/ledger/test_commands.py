@@ -89,6 +89,11 @@ def test_a_members_key_spends_the_teams_budget_within_a_second(product: Product)
     assert call(product, key["secret"]) == 200
 
 
+def test_a_key_is_made_with_a_widest_routing(product: Product) -> None:
+    made = plain(product, "modelmuxer keys create eve --routing respect --routing-max auto")
+    assert (made["key"]["routing"], made["key"]["routing_max"]) == ("respect", "auto")
+
+
 def test_a_rotated_and_a_revoked_secret_open_nothing(product: Product) -> None:
     made = plain(product, "modelmuxer keys create dora")
     assert call(product, made["secret"]) == 200
@@ -123,6 +128,7 @@ def test_the_book_agrees_with_the_journal_and_survives_being_forgotten(product: 
         ("modelmuxer keys revoke key_0", "no managed key"),
         ("modelmuxer keys create ☃ --rpm -1", "rpm"),
         (f"modelmuxer keys create {'x' * 10_000}", "name"),
+        ("modelmuxer keys create nan --routing-max respect", "routing_max"),
         ("modelmuxer limits set --scope team", "scope_id"),
     ],
 )
