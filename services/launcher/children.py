@@ -8,6 +8,7 @@ for the end of a pipe) stops every group; on Linux the kernel signals the childr
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,8 +38,17 @@ for pid in $pids; do kill -s KILL -- -$pid 2>/dev/null; done
 """
 
 
+# How a child of ours begins the one line about a fault that it knows.
+FAULT = re.compile(r"modelmuxer( \w+)?: ")
+
+
 class StartFailed(Exception):
-    """A child ended, or did not become ready in time: a line for the user."""
+    """A child ended, or did not become ready in time: a line for the user. `explained`: the
+    child itself has said why, and nothing else it said matters."""
+
+    def __init__(self, line: str, explained: bool = False) -> None:
+        super().__init__(line)
+        self.explained = explained
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -95,6 +105,7 @@ class Child:
         self._leash, self._lock, self._say = leash, lock, say
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._fault = ""
 
     @property
     def pid(self) -> int:
@@ -131,7 +142,8 @@ class Child:
         deadline = asyncio.get_running_loop().time() + seconds
         while not await self.part.ready():
             if not self.running:
-                raise StartFailed(f"{self.part.name} could not start{await self._last_words()}")
+                words = f"{self.part.name} could not start{await self._last_words()}"
+                raise StartFailed(words, explained=bool(self._fault))
             if asyncio.get_running_loop().time() > deadline:
                 raise StartFailed(f"{self.part.name} was not ready after {seconds:.0f} s")
             await asyncio.sleep(POLL_SECONDS)
@@ -175,12 +187,16 @@ class Child:
         )
         try:
             async for lines in _lines(stream):
+                faults = [line for line in lines if FAULT.match(line)]
+                self._fault = FAULT.sub("", faults[-1], 1) if faults else self._fault
                 self._say(self.part.name, *lines)
         finally:
             transport.close()
 
     async def _last_words(self) -> str:
         await self.ended()
+        if self._fault:
+            return f": {self._fault}"
         if not self.part.log or not self.part.log.exists():
             return ""
         lines = self.part.log.read_text(errors="replace").strip().splitlines()

@@ -1,8 +1,6 @@
 """`modelmuxer config check|show`: what is set, from where, and whether it can work."""
 
-import importlib
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -12,13 +10,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from libs.common.settings.load import ConfigError, Loaded, load, resolve
+from libs.common.settings.load import Loaded, load
 from libs.common.tables import Column, table
+from services.launcher.faults import LOCATION, faults_of, leaves
 
 app = typer.Typer(no_args_is_help=True)
 
 SECRET_NAMES = {"api_key", "api_keys", "key", "secret", "password"}
-LOCATION = re.compile(r"(env|file):")
 USER_INFO = re.compile(r"//[^/@]*@")
 COLUMNS = ("setting", "value", "source")
 HIDDEN = "•••"
@@ -62,23 +60,8 @@ def check(config: ConfigFile = None) -> None:
 
 def rows_of(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
     """(dotted path, value as text, source) of each setting, in the order of the sections."""
-    for path, value in _leaves(loaded.settings, ""):
+    for path, value in leaves(loaded.settings):
         yield path, _shown(path, value), _source(path, loaded)
-
-
-def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The settings below a node; an empty table is a setting too."""
-    children = _children(node)
-    if not children:
-        yield path, node
-    for name, value in children.items():
-        yield from _leaves(value, f"{path}.{name}" if path else name)
-
-
-def _children(node: Any) -> dict[str, Any]:
-    if isinstance(node, msgspec.Struct):
-        return msgspec.structs.asdict(node)
-    return node if isinstance(node, dict) else {}
 
 
 def _shown(path: str, value: Any) -> str:
@@ -96,38 +79,3 @@ def _hidden(value: str) -> str:
 def _source(path: str, loaded: Loaded) -> str:
     found = loaded.sources
     return next((found[p] for p in (path, path.partition(".")[0]) if p in found), "default")
-
-
-def faults_of(loaded: Loaded) -> Iterator[str]:
-    """What is well-formed but cannot work: secrets that are nowhere, files that are missing,
-    providers that nobody knows, an open door."""
-    missing = [*_missing_secrets(loaded)]
-    yield from missing
-    gateway = loaded.settings.gateway
-    for name in ("tls_cert", "tls_key", "ca_file"):
-        file = getattr(gateway, name)
-        if file and not os.access(file, os.R_OK):
-            yield f"`gateway.{name}`: cannot read {file}"
-    if bool(gateway.tls_cert) != bool(gateway.tls_key):
-        yield "`gateway.tls_cert` and `gateway.tls_key` belong together; set both"
-    if not any(fault.startswith("`keys.") for fault in missing):
-        yield from _gateways(loaded)
-
-
-def _missing_secrets(loaded: Loaded) -> Iterator[str]:
-    for path, value in _leaves(loaded.settings, ""):
-        for one in value if isinstance(value, list) else [value]:
-            if (
-                isinstance(one, str)
-                and LOCATION.match(one)
-                and not resolve(one, loaded.environment)
-            ):
-                yield f"`{path}`: nothing is at {one}; set it, or take the setting out"
-
-
-def _gateways(loaded: Loaded) -> Iterator[str]:
-    """What the gateway itself finds wrong. By name: the launcher imports no service."""
-    try:
-        yield from importlib.import_module("services.gateway.faults").faults_of(loaded)
-    except ConfigError as error:
-        yield str(error)

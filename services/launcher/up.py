@@ -5,7 +5,6 @@ had not finished is in the journal. One that keeps dying stops everything.
 """
 
 import asyncio
-import importlib
 import signal
 import sys
 import time
@@ -19,6 +18,7 @@ from libs.common.settings.load import ConfigError, Loaded
 from services.launcher import place, ports, probes, share, stores
 from services.launcher.banner import banner, decoded, notices, what_stays
 from services.launcher.children import Child, Leash, Part, Ready, StartFailed
+from services.launcher.faults import fatal
 from services.launcher.output import BOLD, GREY, Output
 from services.launcher.terminal import foreground
 
@@ -53,8 +53,9 @@ class Up:
                 await stopped
         except StartFailed as error:
             self._fault = str(error)
+            if not error.explained:
+                self._output.stop_holding(show=True)
         finally:
-            self._output.stop_holding(show=bool(self._fault))
             starting.cancel()
             await self._stop_all()
         if self._fault:
@@ -212,9 +213,9 @@ def _reachable(host: str) -> str:
 
 def run_up(loaded: Loaded) -> int:
     """The body of `modelmuxer up`; returns the exit code."""
-    # As the gateway would, before anything is started. By name: the launcher imports no service.
-    importlib.import_module("services.gateway.auth").bootstrap_keys(loaded)
     gateway = loaded.settings.gateway
+    for fault in fatal(loaded):
+        raise ConfigError(fault)
     if fault := ports.fault(gateway.port, gateway.host or "0.0.0.0"):
         raise ConfigError(fault)
     share.take_turns()

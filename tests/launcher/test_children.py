@@ -86,6 +86,15 @@ async def test_a_child_that_ends_at_start_is_reported_with_its_last_words(
         await child.wait_ready(5)
 
 
+async def test_a_child_that_says_why_it_cannot_start_is_quoted(run: Run) -> None:
+    script = "echo a; echo 'modelmuxer pii: no model: install it'; echo b; exit 78"
+    child = await run(part(script, ready=False))
+    with pytest.raises(StartFailed) as raised:
+        await child.wait_ready(5)
+    assert str(raised.value) == "x could not start: no model: install it"
+    assert raised.value.explained
+
+
 async def test_a_child_that_is_never_ready_is_reported(run: Run) -> None:
     child = await run(part("sleep 60", ready=False))
     with pytest.raises(StartFailed, match="not ready"):

@@ -92,7 +92,7 @@ def test_config_check_names_a_secret_that_is_nowhere(tmp_path: Path) -> None:
     (tmp_path / "modelmuxer.toml").write_text('[providers.openai]\napi_key = "env:SOME_NAME"\n')
     code, said = modelmuxer("config", "check", cwd=tmp_path)
     assert code == 78
-    assert "`providers.openai.api_key`: nothing is at env:SOME_NAME" in said
+    assert "`providers.openai`: no key at env:SOME_NAME; set it, or take the section" in said
 
 
 OPEN = '[gateway]\nhost = "0.0.0.0"'
@@ -112,6 +112,10 @@ OPEN = '[gateway]\nhost = "0.0.0.0"'
         ('[providers.acme]\nbase_url = "http://a.test"', "unknown provider; set `dialect` and"),
         ("[providers.groq]", "`providers.groq`: no key at env:GROQ_API_KEY; set it, or"),
         ('[keys.a]\nkey = "env:NOWHERE"', "`keys.a.key`: nothing is at env:NOWHERE; set it, or"),
+        ('redis_url = "localhost"', "`redis_url`: write it as redis://HOST:6379/0"),
+        ('[models.m]\ninput = "much"', "input: 'much' is no price; write USD per million tokens"),
+        ('[routing]\nscorer = "nowhere.npz"', "`routing.scorer`: cannot read nowhere.npz"),
+        ('[gateway]\nca_file = "nowhere.pem"', "`gateway.ca_file`: cannot read nowhere.pem"),
     ],
 )
 def test_config_check_tells_what_cannot_work_in_one_line(
@@ -127,16 +131,26 @@ def test_config_check_tells_what_cannot_work_in_one_line(
     ("words", "fault"),
     [
         (("--port", "99999"), "--port 99999: ports go from 1 to 65535"),
+        (("--config", "bad.toml"), "`routing.scorer`: cannot read nowhere.npz"),
         (("--host", "0.0.0.0"), "gateway.host = '0.0.0.0' needs keys: set API_KEYS or"),
     ],
 )
 def test_up_refuses_what_cannot_work_before_anything_is_started(
     tmp_path: Path, words: tuple[str, ...], fault: str
 ) -> None:
+    (tmp_path / "bad.toml").write_text('[routing]\nscorer = "nowhere.npz"')
     code, said = modelmuxer("up", *words, cwd=tmp_path)
     assert code == 78
     assert fault in said and said.count("\n") == 1
     assert not (tmp_path / ".modelmuxer").exists()
+
+
+@pytest.mark.parametrize("name", ["modelmuxer.toml", ".env"])
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\xff\xfe")
+    code, said = modelmuxer("up", cwd=tmp_path)
+    assert code == 78
+    assert said.startswith(f"modelmuxer: {name}: ") and said.count("\n") == 1
 
 
 def test_help_lists_every_command_without_loading_the_services(tmp_path: Path) -> None:

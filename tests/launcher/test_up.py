@@ -125,6 +125,16 @@ def test_no_part_interrupts_another_when_it_is_woken(tmp_path: Path) -> None:
         assert len(up.children()) == 8 and policies == {os.SCHED_BATCH}
 
 
+def test_a_part_that_cannot_start_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "modelmuxer.toml").write_text('[pii]\nmodel = "nowhere"\n')
+    up = Launched(tmp_path, free_port())
+    assert up.process.wait(60) == 78
+    starting, line = up.log.read_text().splitlines()
+    assert starting.startswith("starting ledger")
+    assert line.startswith("modelmuxer: pii could not start: pii.model: nowhere is neither")
+    assert line.endswith("install it, or leave pii.model empty")
+
+
 def test_a_restart_finds_yesterdays_costs_and_budgets(tmp_path: Path) -> None:
     budget = {"budget_type": "daily", "budget_limit": 5.0, "alert_thresholds": [50, 80, 95]}
     with launched(tmp_path) as up:

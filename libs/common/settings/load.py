@@ -56,7 +56,7 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> L
     sources: dict[str, str] = {}
     tree = _file(Path(file), required=bool(path or environ.get("MODELMUXER_CONFIG")))
     _mark(tree, "", file, sources)
-    dotenv = read_dotenv(Path(".env"))
+    dotenv = _dotenv(Path(".env"))
     merged = {**dotenv, **environ}
     for name, value in sorted(merged.items()):
         source = "environment" if name in environ else ".env"
@@ -65,6 +65,13 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> L
     return Loaded(
         _convert(tree, file, sources), sources, merged, file if Path(file).exists() else ""
     )
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    try:
+        return read_dotenv(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
@@ -95,6 +102,8 @@ def _file(path: Path, required: bool) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give another file with --config") from None
 
 
 def _apply(
