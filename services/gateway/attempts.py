@@ -50,8 +50,9 @@ async def try_candidate(kit: Kit, call: Call, attempt: Attempt) -> Reply:
         return await _attempt(kit, call, attempt, target)
     except CallFailed as failure:
         _book_failure(kit, call, attempt, failure)
+        advice = "" if failure.sent else "; `modelmuxer providers test` says what to do"
         raise UpstreamFailed(
-            f"{attempt.candidate.provider}: {failure.detail}",
+            f"{attempt.candidate.provider}: {failure.detail}{advice}",
             {"again": failure.stale and attempt.number == 1},
         ) from None
     except UpstreamFailed as failure:

@@ -161,6 +161,17 @@ async def test_a_provider_that_nobody_listens_at_is_passed_over(
     billed([served], provider)
 
 
+@either_form
+async def test_where_nobody_listens_is_told_plainly_with_what_to_do(
+    mux: Stack, stream: bool
+) -> None:
+    answer = await post(mux, model="mistral-large-4", stream=stream)
+    words = answer.json()["error"]["message"]
+    assert answer.status_code == 502
+    assert words.startswith("mistral: cannot connect to 127.0.0.1:")
+    assert words.endswith(": connection refused; `modelmuxer providers test` says what to do")
+
+
 @pytest.mark.parametrize("status", [401, 403])
 async def test_another_providers_rejected_key_moves_on_and_shuts_it(
     mux: Stack, provider: Provider, second: Provider, status: int
