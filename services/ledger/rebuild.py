@@ -45,14 +45,24 @@ class Keeper:
         self._marks = Marks(store)
         self._now, self._looked = book.now, 0.0
         self._task: asyncio.Task[None] | None = None
+        self._admitting: dict[str, asyncio.Task[bool]] = {}
         self.progress: Progress = lambda done, total: None
         store.on_restart = self._restarted
 
     async def ensure(self, org: str) -> None:
         """Open a new tenant's book. Raises Unbooked while the whole book is being rebuilt."""
-        if not await self._marks.admit(org):
+        if not await self._admitted(org):
             self._start()
             raise Unbooked(REBUILDING, {"retry_after": 2})
+
+    async def _admitted(self, org: str) -> bool:
+        """The first calls of a tenant come at once: one asks, the others wait for it."""
+        asking = self._admitting.get(org)
+        if asking is None or asking.done():
+            asking = asyncio.create_task(self._marks.admit(org), name="admit a tenant")
+            self._admitting[org] = asking
+            asking.add_done_callback(lambda _: self._admitting.pop(org, None))
+        return await asyncio.shield(asking)
 
     async def settle(self, row: Usage) -> Outcome:
         """Book a row, in a new book if need be. Raises Unbooked during a rebuild."""
@@ -159,8 +169,9 @@ class Keeper:
             await claim.run("recount", org, [names.tenant(org, "at", kind, id)], *figures)
 
     async def close(self) -> None:
-        if self._task:
-            await end(self._task)
+        for task in (self._task, *self._admitting.values()):
+            if task:
+                await end(task)
 
     def _start(self) -> None:
         if self._task is None or self._task.done():
