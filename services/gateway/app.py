@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from libs.common.contracts.reports import LIVE
 from libs.common.errors import InvalidRequest, MuxError
@@ -15,10 +16,10 @@ from services.gateway.call import new_request_id
 from services.gateway.counting import CountEndpoint
 from services.gateway.dashboard.live import Live
 from services.gateway.dashboard.routes import dashboard_routes
-from services.gateway.door import MessagesDoor, OpenAIDoor
+from services.gateway.door import Door, MessagesDoor, OpenAIDoor
 from services.gateway.doors import DOORS
 from services.gateway.endpoint import MessagesEndpoint, refuse
-from services.gateway.errors import HttpFault
+from services.gateway.errors import Fault, HttpFault
 from services.gateway.http import SECURITY_HEADERS, Message, Receive, RequestHeaders, Scope, Send
 from services.gateway.kit import Kit
 from services.gateway.peers import Peers
@@ -55,6 +56,12 @@ def make_app(kit: Kit) -> "App":
     return App(kit, hot, _fastapi(kit))
 
 
+def door_of(path: str) -> Door:
+    """Whose shape the errors of a path have."""
+    name = "chat" if path.endswith("/embeddings") else OPENAI.get(path)
+    return OpenAIDoor(name, DOORS[name]) if name else MessagesDoor()
+
+
 class App:
     """Dispatches a request by path and checks what holds for every request."""
 
@@ -74,9 +81,10 @@ class App:
             self._check(scope)
             endpoint = self._hot.get(scope["path"])
             if endpoint and scope["method"] != "POST":
-                raise HttpFault(405, f"{scope['path']}: use POST, not {scope['method']}")
+                words = f"{scope['path']}: use POST, not {scope['method']}"
+                raise HttpFault(405, words, {"allow": "POST"})
         except MuxError as error:
-            await refuse(send, MessagesDoor(), error, new_request_id())
+            await refuse(send, door_of(scope["path"]), error, new_request_id())
             return
         if endpoint:
             await endpoint(scope, receive, send)
@@ -97,11 +105,13 @@ def _fastapi(kit: Kit) -> FastAPI:
     parts = (health, models, embeddings, batches, files, decisions, analytics, reports, admin, pii)
     for part in parts:
         app.include_router(part.router)
+    app.state.declared = [route for part in parts for route in part.router.routes]
     live = Live(lambda heard: kit.bus.listen(LIVE, heard), lambda: kit.draining)
     app.routes.extend(dashboard_routes(kit.sessions, kit.keys.of_secret, kit.keys.of_digest, live))
     app.add_exception_handler(MuxError, _mux_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _fault)
     return app
 
 
@@ -117,7 +127,21 @@ async def _http_error(request: Request, error: Exception) -> Response:
         404: f"{path}: no such path; the messages are at POST /v1/messages",
         405: f"{path}: {request.method} is not allowed here",
     }
-    return Refusal(HttpFault(error.status_code, words.get(error.status_code, str(error.detail))))
+    detail = words.get(error.status_code, str(error.detail))
+    headers = {"allow": _methods(request)} if error.status_code == 405 else None
+    return Refusal(HttpFault(error.status_code, detail, headers))
+
+
+def _methods(request: Request) -> str:
+    """What a path takes: several routes may have it, each with methods of its own."""
+    app = request.app
+    found = {
+        method
+        for route in (*app.routes, *app.state.declared)
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    return ", ".join(sorted(found))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -125,6 +149,11 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"][1:]) or "body"
     return Refusal(InvalidRequest(f"{field}: {first['msg']}"))
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    """The server logs what it was: Starlette raises it again once this is sent."""
+    return Refusal(Fault())
 
 
 class Refusal(Response):
@@ -135,7 +164,7 @@ class Refusal(Response):
         self._error = error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await refuse(send, MessagesDoor(), self._error, new_request_id())
+        await refuse(send, door_of(scope["path"]), self._error, new_request_id())
 
 
 def _secured(send: Send) -> Send:

@@ -14,7 +14,7 @@ import msgspec
 
 from libs.common.contracts.routing import SIGNATURE_SEEN, SignatureSeen
 from libs.common.errors import InvalidRequest, Unavailable, UpstreamFailed
-from services.gateway.booking import book, oauth, subscribed
+from services.gateway.booking import book, cause_of, oauth, subscribed
 from services.gateway.call import Attempt, Call, Reply
 from services.gateway.deployments import Target
 from services.gateway.errors import Headers, Relayed
@@ -71,10 +71,11 @@ async def try_candidate(kit: Kit, call: Call, attempt: Attempt) -> Reply:
     except InvalidRequest:
         book(kit, call, attempt, outcome="refused", status=400, error="untranslatable")
         raise
-    except asyncio.CancelledError:
+    except BaseException as error:
+        gone = isinstance(error, asyncio.CancelledError)
         book(
-            kit, call, attempt, outcome="cancelled", status=499, error="client_gone",
-            tokens=attempt.meter.estimated(0),
+            kit, call, attempt, outcome="cancelled", status=499 if gone else 500,
+            error=cause_of(error), tokens=attempt.meter.estimated(0),
         )  # fmt: skip
         raise
 

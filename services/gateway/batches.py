@@ -16,9 +16,9 @@ from libs.common.catalogue import DATED
 from libs.common.contracts.identity import Key, Principal
 from libs.common.contracts.spending import RESERVE, Offer, Reservation, Reserve
 from libs.common.contracts.usage import USED, Tokens, Usage
-from libs.common.errors import InvalidRequest, MuxError, NotFound, PiiBlocked
+from libs.common.errors import InvalidRequest, NotFound, PiiBlocked
 from libs.common.tasks import end
-from services.gateway.body import raw_of
+from services.gateway.body import UNREADABLE, raw_of, unreadable
 from services.gateway.booking import book_refusal
 from services.gateway.call import Call
 from services.gateway.errors import body_of as error_body
@@ -72,8 +72,8 @@ def parse(raw: bytes) -> list[Item]:
     except msgspec.ValidationError as error:
         place = str(error).rpartition("at `$.")[2].rstrip("`") or "requests"
         raise InvalidRequest(f"{place}: {str(error).partition(' - at')[0]}") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidRequest(f"the body is no valid JSON: {error}") from None
+    except UNREADABLE as error:
+        raise unreadable(error) from None
     if not 1 <= len(items) <= MAX_REQUESTS:
         raise InvalidRequest(f"requests: must hold from 1 to {MAX_REQUESTS} requests")
     ids = [item.custom_id for item in items]
@@ -89,7 +89,7 @@ async def prepare(kit: Kit, calls: Sequence[Call]) -> tuple[list[Group], dict[st
     for group in groups:
         try:
             held = await _reserve(kit, calls[0], group)
-        except MuxError as error:
+        except BaseException as error:
             release(kit, calls[0], groups, error)
             raise
         group.reservation, group.reserved = held.id, held.reserved
@@ -133,13 +133,14 @@ def model_of(kit: Kit, call: Call) -> str:
     return resolved.model
 
 
-def release(kit: Kit, call: Call, groups: Sequence[Group], error: MuxError) -> None:
+def release(kit: Kit, call: Call, groups: Sequence[Group], error: BaseException) -> None:
     """Nothing was sent: free what was reserved."""
     for group in groups:
         if group.reservation:
             call.reservation = Reservation(id=group.reservation, offer=0, reserved=group.reserved)
+            call.reserving = group.number
             book_refusal(kit, call, error)
-            call.reservation = None
+    call.reservation, call.reserving = None, 0
 
 
 class Reader(Struct, kw_only=True):

@@ -6,17 +6,22 @@ allows; such a body is parsed with stand-ins that are put back when it is sent.
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from libs.common.errors import InvalidRequest
 from libs.common.settings.gateway import GatewaySettings
-from services.gateway.bounds import check_bounds
+from services.gateway.bounds import KNOWN_BYTES, KNOWN_TOOLS, check_bounds
 
 Fields = dict[str, msgspec.Raw]
 FIELDS = msgspec.json.Decoder(Fields)
 ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+
+# What reading bytes as JSON raises, beside a wrong type.
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+NOT_UTF8 = "holds bytes that are not valid UTF-8; send the body as UTF-8"
 
 # A surrogate escape without its other half. Bounded: fixed width, no repetition.
 LONE = re.compile(
@@ -43,6 +48,8 @@ class Body:
         self._stood_in: set[int] = set()
         self.fields = self._parse(raw)
         self.tools = bytes(self.fields.get("tools", b""))
+        if not raw.isascii():
+            check_utf8(self.fields, self.tools)
         if settings:
             check_bounds(self.fields, self.tools, settings)
         self.model = self._text("model")
@@ -60,8 +67,12 @@ class Body:
         return self.restored(msgspec.json.encode(fields))
 
     def tree(self, fields: Fields) -> dict[str, Any]:
-        """Fields decoded in full, for dialects that translate."""
-        decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))
+        """Fields decoded in full, for dialects that translate. Raises InvalidRequest for numbers
+        that nobody can hold."""
+        try:
+            decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise unreadable(error) from None
         return decoded
 
     def _parse(self, raw: bytes) -> Fields:
@@ -69,11 +80,11 @@ class Body:
             return FIELDS.decode(raw)
         except msgspec.ValidationError:
             raise InvalidRequest("the body must be a JSON object") from None
-        except RecursionError:
-            raise InvalidRequest("the body is nested too deep") from None
+        except (RecursionError, UnicodeDecodeError) as error:
+            raise unreadable(error) from None
         except msgspec.DecodeError as error:
             if not LONE.search(raw):
-                raise InvalidRequest(f"the body is no valid JSON: {error}") from None
+                raise unreadable(error) from None
         return self._parse_with_stand_ins(raw)
 
     def _parse_with_stand_ins(self, raw: bytes) -> Fields:
@@ -82,8 +93,8 @@ class Body:
         )
         try:
             return FIELDS.decode(LONE.sub(self._stand_in, raw))
-        except msgspec.DecodeError as error:
-            raise InvalidRequest(f"the body is no valid JSON: {error}") from None
+        except UNREADABLE as error:
+            raise unreadable(error) from None
 
     def _stand_in(self, match: re.Match[bytes]) -> bytes:
         code = int(match[2] or match[3], 16) - 0xD800
@@ -134,6 +145,36 @@ class Body:
             raise InvalidRequest("messages: Input should be a valid list")
         if first[1:].lstrip().startswith(b"]"):
             raise InvalidRequest("messages: at least one message is required")
+
+
+def check_utf8(fields: Fields, tools: bytes) -> None:
+    """JSON is UTF-8, which msgspec looks at only where it makes a text of the bytes. Raises
+    InvalidRequest naming the field."""
+    for name, raw in fields.items():
+        # Clients bring the same tools with every request, most of its bytes.
+        known = name == "tools" and len(tools) <= KNOWN_BYTES
+        if not (_known_is_utf8(tools) if known else _is_utf8(raw)):
+            raise InvalidRequest(f"{name}: {NOT_UTF8}")
+
+
+def _is_utf8(raw: bytes | msgspec.Raw) -> bool:
+    try:
+        str(raw, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+_known_is_utf8 = lru_cache(maxsize=KNOWN_TOOLS)(_is_utf8)
+
+
+def unreadable(error: Exception) -> InvalidRequest:
+    """What to tell a client whose body is no JSON that can be read."""
+    if isinstance(error, RecursionError):
+        return InvalidRequest("the body is nested too deep")
+    if isinstance(error, UnicodeDecodeError):
+        return InvalidRequest(f"the body {NOT_UTF8}")
+    return InvalidRequest(f"the body is no valid JSON: {error}")
 
 
 def raw_of(value: object) -> msgspec.Raw:

@@ -1,19 +1,22 @@
 """Rows for the journal: one per attempt, told once, priced here and nowhere else."""
 
+import asyncio
+import logging
 import time
 
 import msgspec
 
 from libs.common.contracts.routing import Candidate
 from libs.common.contracts.usage import USED, Outcome, Tokens, Usage
-from libs.common.errors import MuxError
+from libs.common.errors import InvalidRequest, MuxError
 from services.gateway.call import Attempt, Call, Reply
-from services.gateway.errors import status_of
+from services.gateway.errors import Fault, status_of
 from services.gateway.kit import Kit
 from services.gateway.report import report
 
+log = logging.getLogger(__name__)
 # Why an answer ended early though its provider did nothing wrong.
-NOT_THE_PROVIDER = frozenset({"client_gone", "pii_blocked", "unavailable"})
+NOT_THE_PROVIDER = frozenset({"client_gone", "pii_blocked", "unavailable", "internal"})
 
 
 def book(
@@ -34,7 +37,7 @@ def book(
     attempt.booked = True
     used = tokens if tokens is not None else attempt.meter.tokens()
     candidate = attempt.candidate
-    list_cost = cost_of(kit, call, candidate, used)
+    list_cost, unpriced = cost_of(kit, call, attempt, used)
     free = subscribed(call, candidate)
     row = msgspec.structs.replace(
         _row(kit, call),
@@ -47,7 +50,7 @@ def book(
         tokens=used,
         cost=0 if free else list_cost,
         list_cost=list_cost,
-        unpriced=candidate.unpriced,
+        unpriced=unpriced,
         simulated=candidate.simulated,
         billed=tokens is None,
         status=status,
@@ -69,8 +72,9 @@ def book_refusal(kit: Kit, call: Call, error: BaseException) -> None:
     held, number = call.reservation, call.reserving
     reservation = f"{call.id}.{number}" if number else ""
     status, code = 499, "client_gone"
-    if isinstance(error, MuxError):
-        status, code = status_of(error)[0], error.code
+    if not isinstance(error, asyncio.CancelledError):
+        fault = error if isinstance(error, MuxError) else Fault()
+        status, code = status_of(fault)[0], fault.code
     row = msgspec.structs.replace(
         _row(kit, call),
         attempt=number,
@@ -106,6 +110,13 @@ def finish(kit: Kit, call: Call, reply: Reply, *, broken: str = "") -> None:
     )  # fmt: skip
 
 
+def cause_of(error: BaseException) -> str:
+    """What cut an answer, in the word that its row has."""
+    if isinstance(error, MuxError):
+        return error.code
+    return "client_gone" if isinstance(error, asyncio.CancelledError) else Fault.code
+
+
 def book_hit(kit: Kit, call: Call, attempt: Attempt) -> None:
     """An answer from the cache: it costs nothing, and saved what it cost when it was made."""
     candidate = attempt.candidate
@@ -132,11 +143,19 @@ def _why_kept(call: Call) -> str:
     return "an identical request was answered before"
 
 
-def cost_of(kit: Kit, call: Call, candidate: Candidate, tokens: Tokens) -> int:
-    """Micro-dollars at the candidate's price; an unknown price is the dearest known one."""
-    return kit.prices.price(
-        catalogue_of(kit, candidate), candidate.model, kit.settings.routing.unpriced
-    ).cost(tokens, speed=call.features.speed or call.features.service_tier)
+def cost_of(kit: Kit, call: Call, attempt: Attempt, tokens: Tokens) -> tuple[int, bool]:
+    """Micro-dollars at the candidate's price, and whether that is a guess. An unknown price is
+    the dearest known one; what was answered is booked even where there is none at all, at what
+    was reserved for it."""
+    candidate, policy = attempt.candidate, kit.settings.routing.unpriced
+    try:
+        price = kit.prices.price(catalogue_of(kit, candidate), candidate.model, policy)
+    except InvalidRequest as error:
+        log.error("%s, attempt %d: %s", call.id, attempt.number, error.detail)
+        held = attempt.reservation if tokens != Tokens() else None
+        return held.reserved if held else 0, True
+    speed = call.features.speed or call.features.service_tier
+    return price.cost(tokens, speed=speed), candidate.unpriced
 
 
 def catalogue_of(kit: Kit, candidate: Candidate) -> str:
@@ -144,8 +163,10 @@ def catalogue_of(kit: Kit, candidate: Candidate) -> str:
     target = kit.deployments.targets.get(candidate.deployment)
     if target and target.deployment.catalogue:
         return target.deployment.catalogue
-    facts = kit.catalogue.facts(candidate.model)
-    return facts.provider if facts else candidate.provider
+    if facts := kit.catalogue.facts(candidate.model):
+        return facts.provider
+    resolved = kit.catalogue.resolve(candidate.model) if candidate.simulated else None
+    return resolved.provider if resolved else candidate.provider
 
 
 def subscribed(call: Call, candidate: Candidate) -> bool:

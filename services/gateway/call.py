@@ -37,7 +37,8 @@ class Call(Struct, kw_only=True):
     """A request after its key and its body were read. `fields` is the body that may leave:
     masked, once masking has run; `mapping` restores it. `unscanned`: pii was away, and the
     settings let texts pass. `asked` may be found again by a similar question, `similarity` is that
-    of the nearest one. `recorded`: what is said is kept, masked, for the audit."""
+    of the nearest one. `recorded`: what is said is kept, masked, for the audit. `told`: the answer,
+    or the reason why there is none, is on its way."""
 
     id: str
     door: str

@@ -19,7 +19,7 @@ from services.gateway.call import Call, new_request_id
 from services.gateway.deployments import Target
 from services.gateway.door import MessagesDoor
 from services.gateway.endpoint import call_of, refuse
-from services.gateway.errors import Headers, Relayed
+from services.gateway.errors import Fault, Headers, Relayed
 from services.gateway.features import BASE64_FIELD, DOCUMENT_TOKENS, IMAGE_TOKENS
 from services.gateway.headers import own_headers, request_headers, response_headers
 from services.gateway.http import (
@@ -35,6 +35,7 @@ from services.gateway.http import (
 )
 from services.gateway.kit import Kit
 from services.gateway.providers import DIALECTS
+from services.gateway.providers.form import check_form
 from services.gateway.shield import shield
 from services.gateway.tokenizer import tokens as tokens_of
 from services.gateway.upstream import CallFailed
@@ -64,6 +65,9 @@ class CountEndpoint:
             await refuse(send, door, error, request_id)
         except ClientGone:
             return
+        except Exception:  # raised on: the server logs what it was
+            await refuse(send, door, Fault(), request_id)
+            raise
 
     async def _read(
         self, scope: Scope, receive: Receive, headers: RequestHeaders, request_id: str
@@ -150,13 +154,18 @@ class CountEndpoint:
 
 
 def count_body(body: Body) -> int:
-    """Tokens of system, tools and messages, with the margin; at least 1."""
+    """Tokens of system, tools and messages, with the margin; at least 1. Raises InvalidRequest
+    for what no provider would count."""
     seen = {"images": 0, "documents": 0}
     parts: list[str] = []
+    fields = {
+        name: msgspec.Raw(BASE64_FIELD.sub(b'"data":""', bytes(raw)))
+        for name, raw in body.fields.items()
+    }
+    tree = body.tree(fields)
+    check_form(tree)
     for name in ("system", "tools", "messages"):
-        if name in body.fields:
-            raw = BASE64_FIELD.sub(b'"data":""', bytes(body.fields[name]))
-            _gather(msgspec.json.decode(raw), parts, seen)
+        _gather(tree.get(name), parts, seen)
     tokens = tokens_of("\n".join(parts)) if parts else 0
     tokens += seen["images"] * IMAGE_TOKENS + seen["documents"] * DOCUMENT_TOKENS
     return max(1, -int(-(tokens * (1 + MARGIN)) // 1))

@@ -9,7 +9,7 @@ import msgspec
 
 from libs.common.errors import InvalidRequest, MuxError
 from libs.common.settings.gateway import GatewaySettings
-from services.gateway.body import FIELDS
+from services.gateway.body import FIELDS, UNREADABLE, unreadable
 from services.gateway.bounds import check_bounds
 from services.gateway.errors import body_of, event_of, status_of
 
@@ -79,8 +79,8 @@ class OpenAIDoor:
             self._body = msgspec.json.decode(raw)
         except msgspec.ValidationError:
             raise InvalidRequest("the body must be a JSON object") from None
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise InvalidRequest(f"the body is no valid JSON: {error}") from None
+        except UNREADABLE as error:
+            raise unreadable(error) from None
         return msgspec.json.encode(self._dialect.to_canonical(self._body))
 
     def feed(self, canonical: bytes) -> bytes:

@@ -11,9 +11,9 @@ import msgspec
 
 from libs.common.contracts.routing import Candidate, Plan
 from libs.common.contracts.usage import Tokens
-from libs.common.errors import InvalidRequest, MuxError, NotFound, UpstreamFailed
+from libs.common.errors import InvalidRequest, NotFound, UpstreamFailed
 from services.gateway.attempts import REJECTED_KEY
-from services.gateway.booking import book, book_refusal, catalogue_of
+from services.gateway.booking import book, book_refusal, catalogue_of, cause_of
 from services.gateway.call import Attempt, Call
 from services.gateway.deployments import Target
 from services.gateway.errors import Headers, Relayed
@@ -60,7 +60,7 @@ async def embed(kit: Kit, call: Call, tree: dict[str, Any]) -> tuple[int, Header
             baseline=candidate.model, routing="respect",
         )  # fmt: skip
         call.reservation = await reserve(kit, call, (candidate,), 1)
-    except MuxError as error:
+    except BaseException as error:
         book_refusal(kit, call, error)
         raise
     attempt = attempt_of(call, (candidate,), call.reservation)
@@ -79,9 +79,11 @@ async def embed(kit: Kit, call: Call, tree: dict[str, Any]) -> tuple[int, Header
     except Relayed as refusal:
         book(kit, call, attempt, outcome="error", status=refusal.status, error="upstream")
         raise
-    except asyncio.CancelledError:
+    except BaseException as error:
+        status = 499 if isinstance(error, asyncio.CancelledError) else 500
         book(
-            kit, call, attempt, outcome="cancelled", status=499, error="client_gone", tokens=likely
+            kit, call, attempt, outcome="cancelled", status=status, error=cause_of(error),
+            tokens=likely,
         )  # fmt: skip
         raise
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import partial
 
 import msgspec
 
@@ -16,10 +17,10 @@ from libs.common.telemetry import IN_FLIGHT, REQUESTS
 from services.gateway.answers import keep
 from services.gateway.auth import principal_of
 from services.gateway.body import Body, Fields
-from services.gateway.booking import finish
+from services.gateway.booking import cause_of, finish
 from services.gateway.call import Call, Reply, client_request_id, new_request_id
 from services.gateway.door import Door
-from services.gateway.errors import Headers, Relayed, headers_of, status_of
+from services.gateway.errors import Fault, Headers, Relayed, headers_of, status_of
 from services.gateway.exchange import tell_exchange
 from services.gateway.features import features_of
 from services.gateway.headers import answer_headers, own_headers
@@ -61,10 +62,17 @@ class MessagesEndpoint:
             call = await self._read(scope, receive, headers, door, request_id)
             await self._answer(call, door, receive, send)
         except MuxError as error:
+            if call and call.told:
+                raise
             extra = own_headers(call, client_request_id(headers)) if call else _echo(headers)
             await refuse(send, door, error, request_id, extra)
         except ClientGone:
             return
+        except Exception:  # raised on: the server logs what it was
+            log.error("%s failed", request_id)
+            if call is None or not call.told:
+                await refuse(send, door, Fault(), request_id, _echo(headers))
+            raise
         finally:
             IN_FLIGHT.dec()
 
@@ -89,8 +97,8 @@ class MessagesEndpoint:
         """Answer, unless the client leaves or an administrator stops it first."""
         main = asyncio.current_task()
         assert main
-        watch = asyncio.create_task(_watch(receive, call, main), name="client")
         self._kit.open_calls[call.id] = (call, main.cancel)
+        watch = asyncio.create_task(_watch(receive, call, main), name="client")
         try:
             if call.stream:
                 await self._stream(call, door, send)
@@ -108,13 +116,14 @@ class MessagesEndpoint:
 
     async def _whole(self, call: Call, door: Door, send: Send) -> None:
         reply = await answer(self._kit, call)
-        broken = "client_gone"
+        broken = ""
         try:
-            body = await finished(self._kit, call, reply.body)
-            await send_answer(send, reply.status, heads(call, reply), door.whole(body), [])
-            broken = ""
-        except MuxError as refusal:
-            broken = refusal.code
+            body = door.whole(await finished(self._kit, call, reply.body))
+            head = heads(call, reply)
+            call.told = True
+            await send_answer(send, reply.status, head, body, [])
+        except BaseException as error:
+            broken = cause_of(error)
             raise
         finally:
             finish(self._kit, call, reply, broken=broken)
@@ -134,13 +143,12 @@ class MessagesEndpoint:
                     raise
                 await out.fail(error, call.id)
             else:
-                await out.start(reply.status, heads(call, reply, stream=True))
-                await relay(self._kit, call, reply, out)
+                await relay(self._kit, call, reply, out, partial(heads, call, reply, stream=True))
             await out.end()
-        except asyncio.CancelledError:
-            if call.stopped and out.started:
-                call.told = True
-                await out.fail(Paused(call.stopped), call.id)
+        except BaseException as error:
+            call.told = out.started
+            if call.told and (call.stopped or not isinstance(error, asyncio.CancelledError)):
+                await out.fail(Paused(call.stopped) if call.stopped else said(error), call.id)
                 await out.end()
             raise
         finally:
@@ -167,6 +175,11 @@ async def refuse(
         body = door.error_body(error, request_id)
     await send_answer(send, status, headers, body, [])
     REQUESTS.labels(door.name, str(status)).inc()
+
+
+def said(error: BaseException) -> MuxError:
+    """What the client hears of an error: of our own failures, only that there was one."""
+    return error if isinstance(error, MuxError) else Fault()
 
 
 def _echo(headers: RequestHeaders) -> Headers:

@@ -4,6 +4,7 @@ Shape and types: docs.anthropic.com/en/api/errors. `x-should-retry: false` stops
 Claude Code at once; `retry-after` is seconds. RFC 9457 fields stand under `error.details`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -59,9 +60,19 @@ def header_text(value: object) -> bytes:
 class HttpFault(MuxError):
     """A fault that only HTTP knows: wrong method, unsupported encoding, a body too slow."""
 
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail, {"headers": dict(headers)} if headers else None)
         self.status = status
+
+
+class Fault(MuxError):
+    """A failure of our own: the log has it, the client has the id to ask about it by."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the gateway itself failed at this request; try again, and if it stays, look for the "
+            "request id in its log"
+        )
 
 
 class Relayed(UpstreamFailed):

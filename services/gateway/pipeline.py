@@ -19,7 +19,8 @@ from services.gateway.shield import shield
 async def answer(kit: Kit, call: Call) -> Reply:
     """The beginning of the answer: everything until a provider's first content.
 
-    Raises the MuxError that refuses the request; what was reserved is then freed.
+    Raises the MuxError that refuses the request; what was reserved is then freed, whatever else
+    may be raised too.
     """
     audit_use(kit, call)
     try:
@@ -28,7 +29,7 @@ async def answer(kit: Kit, call: Call) -> Reply:
             return kept
         await mask_and_plan(kit, call)
         return await first_answer(kit, call)
-    except (MuxError, asyncio.CancelledError) as error:
+    except BaseException as error:
         if not call.attempts or call.reserving > call.attempts:
             book_refusal(kit, call, error)
             audit_refusal(kit, call, error)
@@ -56,7 +57,7 @@ async def mask_and_plan(kit: Kit, call: Call) -> None:
     except MuxError as refusal:
         await masking
         raise refusal
-    except asyncio.CancelledError:
+    except BaseException:
         masking.cancel()
         raise
     await masking

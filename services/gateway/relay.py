@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from libs.common.errors import MuxError, PiiBlocked, Unavailable, UpstreamFailed
 from services.gateway.answers import keep
-from services.gateway.booking import finish
+from services.gateway.booking import cause_of, finish
 from services.gateway.call import Call, Reply
 from services.gateway.door import Door
 from services.gateway.errors import Headers
@@ -38,6 +38,7 @@ class EventStream:
         self._last = time.monotonic()
         self.boundary = True
         self.started = False
+        self.over = False
 
     def arm(self, after: float) -> None:
         """Start pinging when nothing was sent for `after` seconds."""
@@ -62,7 +63,10 @@ class EventStream:
         await self._send({"type": "http.response.body", "body": out, "more_body": True})
 
     async def fail(self, error: MuxError, request_id: str) -> None:
-        """One error event, on a line of its own."""
+        """One error event, on a line of its own; none after the end of a whole answer."""
+        if self.over:
+            return
+        self.over = True
         event = self._door.error_event(error, request_id)
         await self._raw(event if self.boundary else b"\n\n" + event)
 
@@ -93,17 +97,21 @@ class EventStream:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-async def relay(kit: Kit, call: Call, reply: Reply, out: EventStream) -> None:
+async def relay(
+    kit: Kit, call: Call, reply: Reply, out: EventStream, head: Callable[[], Headers]
+) -> None:
     """Send the held and the coming events to their end; book the attempt, whatever happens."""
     timeouts = kit.settings.gateway.timeouts
     end = call.timings.started + timeouts.total
     kept: list[bytes] = []
     broken = "client_gone"
     try:
+        await out.start(reply.status, head())
         await _pump(kit, call, reply, out, kept, (timeouts.idle, end))
         broken = _broken(reply.attempt.meter)
         if broken == "cut":
             await out.fail(UpstreamFailed(CUT), call.id)
+        out.over = True
     except TimeoutError:
         broken = "timeout" if time.monotonic() >= end else "idle"
         words = f"the provider was silent for {timeouts.idle:g} s"
@@ -116,8 +124,8 @@ async def relay(kit: Kit, call: Call, reply: Reply, out: EventStream) -> None:
     except (PiiBlocked, Unavailable) as refusal:
         broken = refusal.code
         await out.fail(refusal, call.id)
-    except asyncio.CancelledError:
-        broken = "paused" if call.stopped else "client_gone"
+    except BaseException as error:
+        broken = "paused" if call.stopped else cause_of(error)
         raise
     finally:
         finish(kit, call, reply, broken=broken)

@@ -1,17 +1,24 @@
 """The simulator: a provider for machines without a provider key. Deterministic, no network.
 
-It speaks Anthropic Messages as an httpx transport, streams in time, calls a tool when tools
-are offered and the text names one, and reports usage, so that everything behind the gateway
-can be tried, shown and load-tested. It proves nothing about real providers.
+It speaks Anthropic Messages as an httpx transport, refuses what is not in their form, streams in
+time, calls a tool when the text asks for one that is offered, and reports usage, so that
+everything behind the gateway can be tried, shown and load-tested. It proves nothing about real
+providers.
 """
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import msgspec
+
+from libs.common.errors import InvalidRequest
+from services.gateway.body import Body
+from services.gateway.errors import body_of
+from services.gateway.providers.form import check_form
 
 DELTA_SECONDS = 0.012
 CHARS_PER_TOKEN = 4
@@ -28,6 +35,8 @@ def fibonacci(n: int) -> int:
 ```
 
 It runs in linear time and constant space."""
+# What the guide has its users ask: answered in words, whatever tools are offered.
+GUIDE = ("capital of france", "calculate fibonacci", "performance implications of microservices")
 CAPITAL = "The capital of France is Paris."
 ANALYSIS = (
     "Three forces matter most. First, every call between services pays for serialisation and "
@@ -37,15 +46,30 @@ ANALYSIS = (
 )
 
 
+# How a text asks for a tool: "use NAME", "call the `NAME` tool", "NAME tool". The name stands as
+# it is spelled, so that "Write a function" is no call of `Write`.
+CALLED = (
+    r"\b(?i:use|using|call|run|invoke)\s+(?:the\s+)?(?:tool\s+)?[`'\"]?{0}(?![\w-])"
+    r"|(?<![\w-]){0}[`'\"]?\s+tool\b"
+)
+
+
 class Simulator(httpx.AsyncBaseTransport):
     """Answers `/v1/messages` and `/v1/messages/count_tokens` out of thin air."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        body = msgspec.json.decode(request.content)
-        if request.url.path.endswith("/count_tokens"):
-            return _json({"input_tokens": _input_tokens(request.content)})
-        message = _message(body, request.content)
-        if not body.get("stream"):
+        raw = await request.aread()
+        counts = request.url.path.endswith("/count_tokens")
+        try:
+            given = Body(raw, needs_max_tokens=not counts)
+            body = given.tree(given.fields)
+            check_form(body)
+        except InvalidRequest as refusal:
+            return _refused(refusal, raw)
+        if counts:
+            return _json({"input_tokens": _input_tokens(raw)})
+        message = _message(body, raw)
+        if not given.stream:
             return _json(message)
         return httpx.Response(
             200,
@@ -65,9 +89,14 @@ class _Events(httpx.AsyncByteStream):
                 await asyncio.sleep(DELTA_SECONDS)
 
 
-def _json(body: dict[str, Any]) -> httpx.Response:
-    headers = {"content-type": "application/json", "request-id": str(body.get("id", "sim"))}
-    return httpx.Response(200, headers=headers, content=msgspec.json.encode(body))
+def _json(body: dict[str, Any], status: int = 200) -> httpx.Response:
+    id = str(body.get("id") or body.get("request_id") or "sim")
+    headers = {"content-type": "application/json", "request-id": id}
+    return httpx.Response(status, headers=headers, content=msgspec.json.encode(body))
+
+
+def _refused(error: InvalidRequest, raw: bytes) -> httpx.Response:
+    return _json(body_of(error, f"req_sim_{hashlib.sha256(raw).hexdigest()[:20]}"), 400)
 
 
 def _message(body: dict[str, Any], raw: bytes) -> dict[str, Any]:
@@ -166,26 +195,38 @@ def _tool_use(body: dict[str, Any]) -> dict[str, Any] | None:
     choice = body.get("tool_choice") or {}
     if answered or choice.get("type") == "none":
         return None
-    wanted = choice.get("name") if choice.get("type") == "tool" else None
     for tool in body.get("tools") or []:
-        name = tool.get("name", "")
-        if name and (name == wanted or choice.get("type") == "any" or name.lower() in text.lower()):
+        name = tool.get("name") or ""
+        if name and _is_called(name, choice, text):
             made = hashlib.sha256(f"{name}{text}".encode()).hexdigest()[:20]
-            example = _example(tool.get("input_schema") or {})
+            example = _example(tool.get("input_schema"))
             return {"type": "tool_use", "id": f"toolu_sim_{made}", "name": name, "input": example}
     return None
 
 
-def _example(schema: dict[str, Any]) -> Any:
+def _is_called(name: str, choice: dict[str, Any], text: str) -> bool:
+    if choice.get("type") in ("any", "tool"):
+        return choice.get("name") in (None, name)
+    return not _mentions(text, *GUIDE) and bool(re.search(CALLED.format(re.escape(name)), text))
+
+
+def _mentions(text: str, *words: str) -> bool:
+    lower = text.lower()
+    return any(word in lower for word in words)
+
+
+def _example(schema: Any) -> Any:
     """A value that a schema's required parts accept."""
+    if not isinstance(schema, dict):
+        return {}
     if schema.get("enum"):
         return schema["enum"][0]
     match schema.get("type"):
         case "object" | None:
             parts = schema.get("properties") or {}
-            return {name: _example(parts.get(name) or {}) for name in schema.get("required") or []}
+            return {name: _example(parts.get(name)) for name in schema.get("required") or []}
         case "array":
-            return [_example(schema.get("items") or {})] if schema.get("minItems") else []
+            return [_example(schema.get("items"))] if schema.get("minItems") else []
         case "integer" | "number":
             return schema.get("minimum", 1)
         case "boolean":
@@ -195,14 +236,13 @@ def _example(schema: dict[str, Any]) -> Any:
 
 def _text(body: dict[str, Any]) -> str:
     text, answered = _last_user(body)
-    lower = text.lower()
     if answered:
         return "The tool has answered; that settles it. (Simulated answer.)"
-    if "capital of france" in lower:
+    if _mentions(text, "capital of france"):
         return CAPITAL
-    if any(word in lower for word in ("function", "python", "fibonacci", "code")):
+    if _mentions(text, "function", "python", "fibonacci", "code"):
         return CODE
-    if any(word in lower for word in ("analy", "implication", "compare", "trade-off")):
+    if _mentions(text, "analy", "implication", "compare", "trade-off"):
         return ANALYSIS
     quoted = " ".join(text.split())[:400]
     return f"This is a simulated answer: no provider key is set. You wrote: {quoted}"

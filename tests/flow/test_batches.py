@@ -99,6 +99,18 @@ async def test_a_wrong_batch_names_its_field(mux: Stack, body: Any, words: str) 
     assert answer.status_code in (400, 404) and words in answer.json()["error"]["message"]
 
 
+async def test_a_batch_that_is_not_taken_frees_what_was_reserved(mux: Stack) -> None:
+    before = len(await mux.rows(0))
+    sonnet, haiku = batch("a")[0], batch("b", model="claude-haiku-4-5")[0]
+    both = [sonnet, {"custom_id": "other", "params": haiku["params"] | {"messages": ["hi"]}}]
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages/batches", json={"requests": both})
+    assert answer.status_code == 400, answer.text
+    rows = (await mux.rows(before + 2))[before:]
+    assert [row.reservation for row in rows] == [f"{rows[0].request_id}.{n}" for n in (1, 2)]
+    assert all(row.reserved > 0 and row.cost == 0 for row in rows)
+
+
 async def test_files_pass_and_belong_to_the_key_that_sent_them(mux: Stack) -> None:
     async with mux.http() as http, mux.http("auto") as other:
         made = await http.post("/v1/files", files={"file": ("a.txt", b"hello", "text/plain")})

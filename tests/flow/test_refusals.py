@@ -1,6 +1,7 @@
 """Bad input and failing providers: an error in Anthropic's shape that names what to change."""
 
 import asyncio
+import json
 import logging
 import time
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from tests.flow.asks import SMALL, ask, streamed
+from tests.flow.malformed import BAD, MISFORMED, NOT_UTF8, Case, ids
 from tests.support.provider import Provider, broken, fail, hang, say
 from tests.support.stack import KEYS, Stack
 
@@ -82,23 +84,7 @@ async def test_a_refusal_that_has_a_row_has_no_second_line(
     assert "did you mean" not in answer.text and "GET /v1/models" in answer.text
 
 
-BAD: list[tuple[str, Any, str]] = [
-    ("no model", {k: v for k, v in SMALL.items() if k != "model"}, "model"),
-    ("no max_tokens", {k: v for k, v in SMALL.items() if k != "max_tokens"}, "max_tokens"),
-    ("no messages", {k: v for k, v in SMALL.items() if k != "messages"}, "messages"),
-    ("model is a number", SMALL | {"model": 5}, "model"),
-    ("max_tokens is text", SMALL | {"max_tokens": "many"}, "max_tokens"),
-    ("max_tokens is zero", SMALL | {"max_tokens": 0}, "max_tokens"),
-    ("max_tokens is a fraction", SMALL | {"max_tokens": 1.5}, "max_tokens"),
-    ("messages is an object", SMALL | {"messages": {}}, "messages"),
-    ("messages is empty", SMALL | {"messages": []}, "messages"),
-    ("a message is text", SMALL | {"messages": ["hi"]}, "messages"),
-    ("stream is text", SMALL | {"stream": "yes"}, "stream"),
-    ("the body is a list", [SMALL], "object"),
-]
-
-
-@pytest.mark.parametrize("body, field", [case[1:] for case in BAD], ids=[c[0] for c in BAD])
+@pytest.mark.parametrize("body, field", [case[1:] for case in BAD], ids=ids(BAD))
 async def test_a_wrong_field_is_named(
     mux: Stack, provider: Provider, body: Any, field: str
 ) -> None:
@@ -157,6 +143,49 @@ async def test_a_wrong_path_or_method_is_said_in_shape(
     async with mux.http() as http:
         answer = await http.request(method, path)
     shaped(answer, status, "not_found_error" if status == 404 else "invalid_request_error")
+
+
+@pytest.mark.parametrize(
+    "method, path, allowed",
+    [
+        ("GET", "/v1/messages", "POST"),
+        ("PUT", "/v1/messages/count_tokens", "POST"),
+        ("GET", "/v1/chat/completions", "POST"),
+        ("DELETE", "/v1/models", "GET"),
+        ("PATCH", "/v1/analytics/budgets", "GET, POST"),
+        ("PUT", "/v1/embeddings", "POST"),
+    ],
+)
+async def test_a_wrong_method_is_told_which_are_right(
+    mux: Stack, method: str, path: str, allowed: str
+) -> None:
+    async with mux.http() as http:
+        answer = await http.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("case", NOT_UTF8, ids=ids(NOT_UTF8))
+async def test_bytes_that_are_no_utf8_never_leave(
+    mux: Stack, provider: Provider, case: Case
+) -> None:
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", content=case[1])
+    assert "UTF-8" in shaped(answer, 400, "invalid_request_error")
+    assert not provider.calls
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("case", MISFORMED, ids=ids(MISFORMED))
+async def test_what_only_the_provider_reads_arrives_there_as_it_was_sent(
+    mux: Stack, provider: Provider, case: Case, stream: bool
+) -> None:
+    body = SMALL | {"model": "claude-haiku-4-5", "stream": stream} | case[1]
+    provider.always = fail(400, "so does the provider say")
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", json=body)
+    assert answer.status_code == 400 and answer.content == provider.last.sent
+    assert json.loads(provider.last.body) == body
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 413, 422, 429, 500, 503, 529])

@@ -44,12 +44,22 @@ def test_every_text_survives_a_change_elsewhere(text: str) -> None:
     assert json.loads(changed(raw, model="n")) == tree | {"model": "n"}
 
 
+def test_a_number_that_nobody_can_hold_passes_but_is_not_read() -> None:
+    body = Body(HEAD + b',"x":1e400}')
+    assert body.encoded(body.fields) == body.raw
+    with pytest.raises(InvalidRequest, match="no valid JSON"):
+        body.tree(body.fields)
+
+
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
         (b"{", "no valid JSON"),
         (b"[]", "must be a JSON object"),
         (b"\xff\xfe", "no valid JSON"),
+        (HEAD.replace(b"hi", b"\xff") + b"}", "messages: holds bytes that are not valid UTF-8"),
+        (HEAD + b',"\xff":1}', "the body holds bytes that are not valid UTF-8"),
+        (HEAD.replace(b"hi", rb"\ud83d" + b"\xff") + b"}", "messages: holds bytes that are not"),
         (b'{"max_tokens":1,"messages":[1]}', "model: Field required"),
         (b'{"model":7,"max_tokens":1,"messages":[1]}', "model: Input should be a valid string"),
         (b'{"model":"m","messages":[1]}', "max_tokens: Field required"),

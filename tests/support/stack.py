@@ -45,6 +45,12 @@ KEYS = {
     "masked": "sk-mm-masked-000000000000003",
     "admin": "sk-mm-admin-0000000000000004",
 }
+# Without a provider the simulator answers.
+PROVIDERS = """\
+[providers.anthropic]
+api_key = "{key}"
+base_url = "{provider}"
+"""
 CONFIG = """\
 data_dir = "{data}"
 nats_url = "{nats}"
@@ -54,10 +60,7 @@ secret = "a secret for tests only"
 [gateway]
 port = {port}
 {gateway}
-[providers.anthropic]
-api_key = "{key}"
-base_url = "{provider}"
-
+{providers}
 [keys.plain]
 key = "{plain}"
 team = "alpha"
@@ -239,7 +242,8 @@ class Child:
 async def stack(
     folder: Path, nats: Server, redis: Server, *, analytics: bool = False, **config: str
 ) -> AsyncIterator[Stack]:
-    """The services in this loop. `config`: TOML text for `top`, `gateway` and `more`."""
+    """The services in this loop. `config`: TOML text for `top`, `gateway`, `providers` and
+    `more`."""
     async with running() as provider, contextlib.AsyncExitStack() as opened:
         place = Stack(**placed(folder, nats, redis, provider, config))
         loaded = load(str(place.config), environ={})
@@ -309,15 +313,14 @@ def placed(
     file = folder / "modelmuxer.toml"
     # `{stand_in}` in a test's own settings is the stand-in's root.
     own = {name: text.replace("{stand_in}", provider.url) for name, text in config.items()}
-    texts = {"top": "", "gateway": "", "more": ""} | own
+    providers = PROVIDERS.format(key=KEY, provider=provider.base_url())
+    texts = {"top": "", "gateway": "", "more": "", "providers": providers} | own
     file.write_text(
         CONFIG.format(
             data=folder / "data",
             nats=nats.url,
             redis=redis.url,
             port=port,
-            key=KEY,
-            provider=provider.base_url(),
             **KEYS,
             **texts,
         )

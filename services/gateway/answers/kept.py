@@ -123,7 +123,7 @@ async def _keep(kit: Kit, call: Call, reply: Reply, whole: bytes) -> None:
                 message=message,
                 model=candidate.model,
                 provider=candidate.provider,
-                cost=cost_of(kit, call, candidate, meter.tokens()),
+                cost=cost_of(kit, call, reply.attempt, meter.tokens())[0],
                 at=time.time(),
             )
             await kit.vault.put(call.cache_name, kept, settings.ttl)

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from libs.common.contracts.identity import Key
 from libs.common.errors import Forbidden, InvalidRequest, Unauthenticated
+from services.gateway.body import UNREADABLE
 from services.gateway.dashboard.live import Live
 from services.gateway.dashboard.session import CSRF_HEADER, Sessions, set_cookie, token_of
 
@@ -121,7 +122,7 @@ async def _login_form(request: Request) -> Login:
             raise InvalidRequest('key: send {"key": "…"}, at most 4 KB')
     try:
         return msgspec.json.decode(body, type=Login)
-    except msgspec.MsgspecError:
+    except (msgspec.ValidationError, *UNREADABLE):
         raise InvalidRequest('key: send {"key": "…"}') from None
 
 

@@ -2,7 +2,8 @@
 
 Each block becomes one of a few plain kinds (text, image, PDF document, tool_use, tool_result,
 thinking, redacted_thinking): what only Anthropic has is put into words, counted as dropped, or
-refused with the field's name. Nothing disappears silently.
+refused with the field's name. Nothing disappears silently. What is not in the form of the API at
+all is refused by `form`.
 """
 
 import re
@@ -14,6 +15,18 @@ from libs.common.catalogue import ModelFacts
 from libs.common.errors import InvalidRequest
 from services.gateway.providers.base import Json
 from services.gateway.providers.client_tools import CLIENT_TOOLS
+from services.gateway.providers.form import (
+    STRING,
+    blocks_of,
+    check_block,
+    check_fields,
+    check_tool,
+    choice_of,
+    messages_of,
+    must,
+    results_of,
+    system_of,
+)
 from services.gateway.providers.names import short, shortened
 from services.gateway.providers.schemas import check
 
@@ -87,17 +100,18 @@ class Request(NamedTuple):
 
 def read(request: Json, dropped: Counter[str], handled: frozenset[str] = READ) -> Request:
     """Raises InvalidRequest naming the field that cannot be kept."""
-    _check_fields(request, dropped, handled)
-    turns, tools = list(_turns(request.get("messages"), dropped)), tools_of(request, dropped)
+    check_fields(request)
+    _count_fields(request, dropped, handled)
+    turns, tools = list(_turns(request, dropped)), tools_of(request, dropped)
     called = (b["name"] for turn in turns for b in turn.blocks if b["type"] == "tool_use")
     names = shortened(*called, *(tool.name for tool in tools))
-    choice = _choice(request)
+    choice = choice_of(request)
     if names:
         turns = [turn._replace(blocks=list(map(_short, turn.blocks))) for turn in turns]
         tools = [tool._replace(name=short(tool.name)) for tool in tools]
         choice = _short(choice) if choice.get("name") else choice
     return Request(
-        system=list(_system(request.get("system"))),
+        system=list(_system(request)),
         turns=turns,
         tools=tools,
         choice=choice,
@@ -134,7 +148,7 @@ def reminder(text: str) -> str:
     return f"<system-reminder>\n{text}\n</system-reminder>"
 
 
-def _check_fields(request: Json, dropped: Counter[str], handled: frozenset[str]) -> None:
+def _count_fields(request: Json, dropped: Counter[str], handled: frozenset[str]) -> None:
     if request.get("thread") is not None:
         raise InvalidRequest("thread: message threads are kept by Anthropic only", THREAD)
     for name, value in request.items():
@@ -151,27 +165,22 @@ def count_dropped(dropped: Counter[str], name: str) -> None:
     dropped[name if plain_name else "other fields"] += 1
 
 
-def _system(system: Any) -> Iterator[str]:
-    for index, block in enumerate(_blocks(system or [], "system")):
-        text = block.get("text")
-        if block.get("type") != "text" or not isinstance(text, str):
+def _system(request: Json) -> Iterator[str]:
+    for index, block in enumerate(system_of(request)):
+        check_block(block, f"system.{index}")
+        if block["type"] != "text":
             raise InvalidRequest(f"system.{index}: only text blocks are allowed")
-        if text and not text.startswith(BILLING):
-            yield text
+        if block["text"] and not block["text"].startswith(BILLING):
+            yield block["text"]
 
 
-def _turns(messages: Any, dropped: Counter[str]) -> Iterator[Turn]:
-    if not isinstance(messages, list):
-        raise InvalidRequest("messages: Input should be a valid list")
-    for index, message in enumerate(messages):
-        where = f"messages.{index}"
-        role = message.get("role") if isinstance(message, dict) else None
-        if role not in ("user", "assistant", "system"):
-            raise InvalidRequest(f"{where}.role: Input should be 'user', 'assistant' or 'system'")
+def _turns(request: Json, dropped: Counter[str]) -> Iterator[Turn]:
+    for index, role, content in messages_of(request):
+        where = f"messages.{index}.content"
         blocks: list[Json] = []
-        for at, block in enumerate(_blocks(message.get("content"), f"{where}.content")):
-            found = plain(block, f"{where}.content.{at}", dropped)
-            _check_place(found, role, f"{where}.content.{at}")
+        for at, block in enumerate(blocks_of(content, where)):
+            found = plain(block, f"{where}.{at}", dropped)
+            _check_place(found, role, f"{where}.{at}")
             blocks += found
         yield Turn(index, role, blocks)
 
@@ -184,23 +193,16 @@ def _check_place(blocks: list[Json], role: str, where: str) -> None:
             )
 
 
-def _blocks(content: Any, where: str) -> list[Json]:
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
-    if isinstance(content, list) and all(isinstance(block, dict) for block in content):
-        return content
-    raise InvalidRequest(f"{where}: Input should be a string or a list of content blocks")
-
-
 def plain(block: Json, where: str, dropped: Counter[str]) -> list[Json]:
     """A block as plain blocks; empty texts vanish, as every provider refuses them."""
-    kind = block.get("type")
+    check_block(block, where)
+    kind = block["type"]
     if block.get("cache_control"):
         dropped["cache_control"] += 1
     if kind == "text":
         if block.get("citations"):
             dropped["citations"] += 1
-        return [block] if _string(block, "text", where) else []
+        return [block] if block["text"] else []
     if kind in ("thinking", "redacted_thinking"):
         return [block]
     if kind in ("tool_use", "image"):
@@ -213,48 +215,38 @@ def plain(block: Json, where: str, dropped: Counter[str]) -> list[Json]:
 
 
 def _call(block: Json, where: str) -> Json:
-    _string(block, "id", where)
-    if not _string(block, "name", where):
+    if not block["name"]:
         raise InvalidRequest(f"{where}.name: Field required")
-    if not isinstance(block.get("input", {}), dict):
-        raise InvalidRequest(f"{where}.input: Input should be an object")
     return block
 
 
 def _result(block: Json, where: str, dropped: Counter[str]) -> Json:
     """A result whose `content` is a list of text, image and document blocks."""
-    _string(block, "tool_use_id", where)
     inner: list[Json] = []
-    for at, part in enumerate(_blocks(block.get("content") or [], f"{where}.content")):
+    for at, part in enumerate(results_of(block, where)):
         inner += plain(part, f"{where}.content.{at}", dropped)
     return {**block, "content": inner}
 
 
 def _image(block: Json, where: str) -> Json:
-    source = _object(block, "source", where)
-    kind = source.get("type")
-    if kind == "base64":
-        _string(source, "data", f"{where}.source")
-        _string(source, "media_type", f"{where}.source")
-    elif kind == "url":
-        _string(source, "url", f"{where}.source")
-    else:
+    kind = block["source"]["type"]
+    if kind not in ("base64", "url"):
         raise _only_claude(f"{where}.source", f"an image by {kind!r}")
     return block
 
 
 def _document(block: Json, where: str, dropped: Counter[str]) -> list[Json]:
-    if _object(block, "citations", where).get("enabled"):
+    if (block.get("citations") or {}).get("enabled"):
         dropped["citations"] += 1
-    source = _object(block, "source", where)
-    kind = source.get("type")
+    source = block["source"]
+    kind = source["type"]
     if kind in ("base64", "url"):
         return [block]
     if kind == "text":
-        return [_titled(block, _string(source, "data", f"{where}.source"))]
+        return [_titled(block, source["data"])]
     if kind == "content":
         inner: list[Json] = []
-        for at, part in enumerate(_blocks(source.get("content"), f"{where}.source.content")):
+        for at, part in enumerate(blocks_of(source.get("content"), f"{where}.source.content")):
             inner += plain(part, f"{where}.source.content.{at}", dropped)
         return inner
     raise _only_claude(f"{where}.source", f"a document by {kind!r}")
@@ -297,26 +289,20 @@ def _gather(value: Any) -> str:
 
 
 def tools_of(request: Json, dropped: Counter[str]) -> list[Tool]:
-    tools = request.get("tools") or []
-    if not isinstance(tools, list):
-        raise InvalidRequest("tools: Input should be a valid list")
+    tools = request.get("tools") or ()
     read_tools = (_tool(tool, f"tools.{at}", dropped) for at, tool in enumerate(tools))
     return [tool for tool in read_tools if tool]
 
 
-def _tool(tool: Any, where: str, dropped: Counter[str]) -> Tool | None:
-    if not isinstance(tool, dict):
-        raise InvalidRequest(f"{where}: Input should be an object")
-    kind = str(tool.get("type") or "custom")
-    name = _string(tool, "name", where)
+def _tool(tool: Json, where: str, dropped: Counter[str]) -> Tool | None:
+    check_tool(tool, where)
+    kind = tool.get("type") or "custom"
+    name = must(tool, "name", STRING, where)
     if kind == "custom":
-        schema = tool.get("input_schema")
-        if not isinstance(schema, dict):
-            raise InvalidRequest(f"{where}.input_schema: Input should be an object")
-        check(schema, f"{where}.input_schema")
         if tool.get("cache_control"):
             dropped["cache_control"] += 1
-        return Tool(name, str(tool.get("description") or ""), schema, bool(tool.get("strict")))
+        text, schema = tool.get("description") or "", tool["input_schema"]
+        return Tool(name, text, schema, bool(tool.get("strict")))
     for prefix, (text, schema) in CLIENT_TOOLS.items():
         if kind.startswith(prefix):
             return Tool(name, text, schema, False)
@@ -330,37 +316,24 @@ def _tool(tool: Any, where: str, dropped: Counter[str]) -> Tool | None:
     )
 
 
-def _choice(request: Json) -> Json:
-    choice = _object(request, "tool_choice")
-    kind = choice.get("type")
-    if kind is not None and kind not in ("auto", "any", "tool", "none"):
-        raise InvalidRequest("tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'")
-    names = [tool.get("name") for tool in request.get("tools") or [] if isinstance(tool, dict)]
-    if kind == "tool" and choice.get("name") not in names:
-        raise InvalidRequest(f"tool_choice.name: {choice.get('name')!r} is not among the tools")
-    return choice
-
-
 def _effort(request: Json) -> str:
     """How hard to think: "off", low, medium, high, xhigh, max; "" for the model's own way."""
-    thinking = _object(request, "thinking")
-    wanted = str(_object(request, "output_config").get("effort") or "")
+    thinking = request.get("thinking") or {}
+    wanted = (request.get("output_config") or {}).get("effort") or ""
     kind = thinking.get("type")
     if kind == "disabled":
         return "off"
     if wanted or kind not in ("enabled", "adaptive"):
-        return wanted
+        return str(wanted)
     if kind == "adaptive":
         return "high"  # what Claude does when nothing is said
-    budget = thinking.get("budget_tokens")
-    if not isinstance(budget, int):
-        raise InvalidRequest("thinking.budget_tokens: Input should be a valid integer")
+    budget = thinking["budget_tokens"]
     return "low" if budget < 4096 else "medium" if budget < 16384 else "high"
 
 
 def _schema(request: Json) -> Json | None:
     """The JSON schema that the answer must follow."""
-    wanted = _object(request, "output_config").get("format") or request.get("output_format")
+    wanted = (request.get("output_config") or {}).get("format") or request.get("output_format")
     if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
         return None
     schema = wanted.get("schema")
@@ -368,22 +341,6 @@ def _schema(request: Json) -> Json | None:
         raise InvalidRequest("output_config.format.schema: Input should be an object")
     check(schema, "output_config.format.schema")
     return schema
-
-
-def _object(owner: Json, name: str, where: str = "") -> Json:
-    value = owner.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"{where}{'.' if where else ''}{name}: Input should be an object")
-    return value
-
-
-def _string(block: Json, name: str, where: str) -> str:
-    value = block.get(name)
-    if not isinstance(value, str):
-        raise InvalidRequest(f"{where}.{name}: Input should be a valid string")
-    return value
 
 
 def _only_claude(where: str, what: str) -> InvalidRequest:

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from libs.common.contracts.identity import Key
 from libs.common.contracts.usage import Tokens
-from libs.common.errors import MuxError, NotFound
+from libs.common.errors import NotFound
 from services.gateway import batches
 from services.gateway.batches import KEPT_SECONDS, SENDING_SECONDS, Held
 from services.gateway.body import Body
@@ -57,7 +57,7 @@ async def create(request: Request) -> Response:
         # What cannot be kept must not be sent: nobody could read or settle it.
         await kit.vault.put(_name(id), held, SENDING_SECONDS)
         reply = await forward(kit, request, target, batches.body_of(kit, items, calls))
-    except MuxError as error:
+    except Exception as error:
         batches.release(kit, calls[0], groups, error)
         raise
     body, answer_headers = await whole(reply)

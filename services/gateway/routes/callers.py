@@ -5,6 +5,7 @@ from fastapi import Request
 from libs.common.contracts.identity import Key, Principal
 from libs.common.errors import Forbidden, InvalidRequest
 from services.gateway.auth import credentials, principal_of
+from services.gateway.body import UNREADABLE, unreadable
 from services.gateway.dashboard.session import CSRF_HEADER
 from services.gateway.http import RequestHeaders
 from services.gateway.kit import Kit
@@ -50,6 +51,8 @@ async def json_object(request: Request) -> dict[str, object]:
         raise InvalidRequest("the body is larger than this endpoint takes (1 MB)")
     try:
         body = msgspec.json.decode(raw or b"{}", type=dict[str, object])
-    except (msgspec.MsgspecError, RecursionError):
+    except msgspec.ValidationError:
         raise InvalidRequest("the body must be a JSON object") from None
+    except UNREADABLE as error:
+        raise unreadable(error) from None
     return body

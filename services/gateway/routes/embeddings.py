@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from libs.common.errors import InvalidRequest, MuxError
-from services.gateway.body import Body
+from services.gateway.body import UNREADABLE, Body, unreadable
 from services.gateway.call import Call, new_request_id
 from services.gateway.door import OpenAIDoor
 from services.gateway.doors import DOORS
@@ -46,8 +46,10 @@ async def _read(request: Request, id: str) -> tuple[Call, dict[str, Any]]:
     raw = await read_body(headers, request.receive, settings.max_body, settings.timeouts.body)
     try:
         tree: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError):
+    except msgspec.ValidationError:
         raise InvalidRequest("the body must be a JSON object") from None
+    except UNREADABLE as error:
+        raise unreadable(error) from None
     body = Body(as_messages(tree))
     return call_of(kit, request.scope, headers, key, body, "embeddings", id), tree
 

@@ -53,6 +53,7 @@ def check_message(body: Json, version: str, betas: list[str], *, counting: bool 
     if not isinstance(body, dict):
         raise bad("the body must be an object")
     facts = _model(body)
+    _shapes(body)
     _figures(body, facts, counting)
     _betas(body, betas)
     _version(body, version)
@@ -75,11 +76,31 @@ def _model(body: Json) -> Facts:
     return FACTS[model]
 
 
+def _shapes(body: Json) -> None:
+    """What the checks below take for granted."""
+    objects = ("thinking", "output_config", "tool_choice", "metadata", "context_management")
+    for name in objects:
+        if not isinstance(body.get(name, {}), dict):
+            raise bad(f"{name}: Input should be an object")
+    for name in ("messages", "tools"):
+        if not _objects(body.get(name, [])):
+            raise bad(f"{name}: Input should be a list of objects")
+    contents = [message.get("content") for message in body.get("messages", [])]
+    for content in (body.get("system", ""), *contents):
+        blocks = [] if isinstance(content, str) else content
+        if not _objects(blocks) or not all(isinstance(b.get("text", ""), str) for b in blocks):
+            raise bad("messages.content: Input should be a string or a list of blocks")
+    if not isinstance(body.get("thinking", {}).get("budget_tokens", 0), int):
+        raise bad("thinking.budget_tokens: Input should be a valid integer")
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
 def _figures(body: Json, facts: Facts, counting: bool) -> None:
     if not isinstance(body.get("messages"), list) or not body["messages"]:
         raise bad("messages: at least one message is required")
-    if not all(isinstance(message, dict) for message in body["messages"]):
-        raise bad("messages: Input should be an object")
     if counting:
         return
     limit = body.get("max_tokens")

@@ -1,0 +1,137 @@
+"""Without a provider key the simulator answers: a sound request as a provider would, any other
+with an error that names the field."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.flow.asks import SMALL, WEATHER, ask
+from tests.flow.malformed import BAD, HEAD, MISFORMED, NOT_UTF8, Case, ids
+from tests.flow.test_refusals import shaped
+from tests.support.json import CHANGES
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.anyio
+# A model that takes all fields there are.
+FREE = SMALL | {"model": "claude-haiku-4-5"}
+CLAUDE_CODE = ("Bash", "Read", "Write", "Edit", "Glob", "Grep", "Task", "WebFetch", "TodoWrite")
+TOOLS = [WEATHER, *(WEATHER | {"name": name} for name in CLAUDE_CODE)]
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, str]:
+    return {"providers": ""}
+
+
+@pytest.mark.parametrize("case", BAD, ids=ids(BAD))
+async def test_a_body_without_its_fields_is_refused(mux: Stack, case: Case) -> None:
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", json=case[1])
+    assert case[2] in shaped(answer, 400, "invalid_request_error")
+
+
+@pytest.mark.parametrize("key", ["plain", "masked"])
+@pytest.mark.parametrize("case", MISFORMED, ids=ids(MISFORMED))
+async def test_a_field_of_a_wrong_type_is_named(mux: Stack, case: Case, key: str) -> None:
+    async with mux.http(key) as http:
+        for path, more in (("", {"stream": False}), ("", {"stream": True}), ("/count_tokens", {})):
+            answer = await http.post(f"/v1/messages{path}", json=FREE | case[1] | more)
+            words = shaped(answer, 400, "invalid_request_error")
+            assert words.startswith(case[2]), words
+
+
+@pytest.mark.parametrize("case", NOT_UTF8, ids=ids(NOT_UTF8))
+@pytest.mark.parametrize("key", ["plain", "masked"])
+async def test_bytes_that_are_no_utf8_are_refused(mux: Stack, case: Case, key: str) -> None:
+    async with mux.http(key) as http:
+        for path in ("/v1/messages", "/v1/messages/count_tokens"):
+            answer = await http.post(path, content=case[1])
+            words = shaped(answer, 400, "invalid_request_error")
+            assert "UTF-8" in words and case[2] in words
+        for path in ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/route"):
+            answer = await http.post(path, content=case[1])
+            assert answer.status_code == 400 and "UTF-8" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("text", ["\\ud83d", "\\udc00 \\ud83d\\ude00", "\\u0000"])
+async def test_every_text_that_json_allows_is_answered(mux: Stack, text: str) -> None:
+    said = HEAD + b'"messages":[{"role":"user","content":"%s"}]' % text.encode()
+    async with mux.http() as http:
+        for more in (b"}", b',"stream":true}'):
+            answer = await http.post("/v1/messages", content=said + more)
+            assert answer.status_code == 200 and b"error" not in answer.content
+
+
+async def test_a_large_body_is_answered(mux: Stack) -> None:
+    async with mux.http() as http:
+        answer = await http.post("/v1/messages", json=ask("long " * 200_000))
+    assert answer.status_code == 200 and answer.json()["content"][0]["text"]
+
+
+@pytest.mark.parametrize("door", ["messages", "chat/completions", "responses"])
+@given(change=CHANGES)
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+async def test_whatever_a_field_holds_nothing_breaks(
+    mux: Stack, door: str, change: tuple[str, Any]
+) -> None:
+    body = SMALL | ({"input": "Hi"} if door == "responses" else {}) | dict([change])
+    async with mux.http("masked") as http:
+        answers = [await http.post(f"/v1/{door}", json=body)]
+        if door == "messages":
+            answers.append(await http.post("/v1/messages/count_tokens", json=body))
+    for answer in answers:
+        assert answer.status_code in (200, 400), answer.text
+
+
+async def test_a_claude_of_tomorrow_is_answered_and_booked_at_the_dearest_price(mux: Stack) -> None:
+    before = len(await mux.rows(0))
+    async with mux.http() as http:
+        for stream in (False, True):
+            answer = await http.post("/v1/messages", json=ask(model="claude-zork-9", stream=stream))
+            assert answer.status_code == 200 and b'"error"' not in answer.content
+    rows = (await mux.rows(before + 2))[before:]
+    assert [(row.outcome, row.unpriced) for row in rows] == [("ok", True)] * 2
+    assert all(0 < row.cost <= row.reserved for row in rows)
+
+
+async def called(mux: Stack, text: str, **more: Any) -> str:
+    """The tool that is called, or the empty text."""
+    async with mux.http() as http:
+        body = ask(text, tools=TOOLS, **more) | {"model": FREE["model"]}
+        answer = await http.post("/v1/messages", json=body)
+    block = answer.json()["content"][0]
+    return str(block.get("name", ""))
+
+
+@pytest.mark.parametrize(
+    "text, tool",
+    [
+        ("Use get_weather for Paris", "get_weather"),
+        ("please call the `get_weather` tool", "get_weather"),
+        ("What do you see with the Glob tool?", "Glob"),
+        ("run Bash", "Bash"),
+        ("Invoke the tool Grep", "Grep"),
+        ("Write a Python function to calculate fibonacci", ""),
+        ("Use Python: Write a Python function to calculate fibonacci with the Write tool", ""),
+        ("What is the capital of France?", ""),
+        ("Analyze the performance implications of microservices; use Bash", ""),
+        ("Read the file and Edit it, then Task done; grep, glob and bash are fine", ""),
+        ("write tool, edit tools and use WebFetcher or TodoWrites", ""),
+        ("I use Reader; reuse Bash_history and misuse Bash", ""),
+    ],
+)
+async def test_a_tool_is_called_where_the_text_asks_for_it(
+    mux: Stack, text: str, tool: str
+) -> None:
+    assert await called(mux, text) == tool
+
+
+async def test_a_tool_choice_is_obeyed(mux: Stack) -> None:
+    assert await called(mux, "Hi", tool_choice={"type": "tool", "name": "Edit"}) == "Edit"
+    assert await called(mux, "Hi", tool_choice={"type": "any"}) == "get_weather"
+    assert await called(mux, "use Bash", tool_choice={"type": "none"}) == ""
