@@ -147,7 +147,8 @@ class Up:
         gateway = self._loaded.settings.gateway
         scheme = "https" if gateway.tls_cert else "http"
         host = _reachable(gateway.host)
-        url = f"{scheme}://{'localhost' if host == '127.0.0.1' else host}:{gateway.port}"
+        name = "localhost" if host == "127.0.0.1" else f"[{host}]" if ":" in host else host
+        url = f"{scheme}://{name}:{gateway.port}"
         text = banner(url, self._loaded, health)
         self._output.write(text.replace(url, self._output.paint(url, BOLD), 1))
 
