@@ -27,6 +27,22 @@ FLAG = Kind((bool,), "a valid boolean")
 LIST = Kind((list,), "a valid list")
 OBJECT = Kind((dict,), "an object")
 
+
+def must(owner: Json, name: str, kind: Kind, where: str = "") -> Any:
+    """A field that has to be there. Raises InvalidRequest."""
+    value = owner.get(name)
+    if type(value) in kind.types:
+        return value
+    place = f"{where}.{name}" if where else name
+    wrong = "Field required" if value is None else f"Input should be {kind.words}"
+    raise InvalidRequest(f"{place}: {wrong}")
+
+
+def may(owner: Json, name: str, kind: Kind, where: str = "") -> Any:
+    """A field that may be missing, or null. Raises InvalidRequest."""
+    return None if owner.get(name) is None else must(owner, name, kind, where)
+
+
 FIELDS = {
     "temperature": NUMBER,
     "top_p": NUMBER,
@@ -45,18 +61,13 @@ PARTS = {
     "output_config": {"effort": STRING, "format": OBJECT},
 }
 # What a block of that type must hold, and may hold.
-NEEDED = {
-    "text": {"text": STRING},
-    "tool_use": {"id": STRING, "name": STRING},
-    "tool_result": {"tool_use_id": STRING},
-    "image": {"source": OBJECT},
-    "document": {"source": OBJECT},
-}
-ALLOWED = {
-    "tool_use": {"input": OBJECT},
-    "tool_result": {"is_error": FLAG},
-    "document": {"citations": OBJECT},
-    "thinking": {"thinking": STRING, "signature": STRING},
+BLOCKS = {
+    "text": ((must, "text", STRING),),
+    "tool_use": ((must, "id", STRING), (must, "name", STRING), (may, "input", OBJECT)),
+    "tool_result": ((must, "tool_use_id", STRING), (may, "is_error", FLAG)),
+    "image": ((must, "source", OBJECT),),
+    "document": ((must, "source", OBJECT), (may, "citations", OBJECT)),
+    "thinking": ((may, "thinking", STRING), (may, "signature", STRING)),
 }
 SOURCES = {
     "base64": {"media_type": STRING, "data": STRING},
@@ -81,10 +92,11 @@ def check_form(request: Json) -> None:
 
 def check_fields(request: Json) -> None:
     """The fields beside the conversation and what the tools are."""
-    for name, kind in FIELDS.items():
-        value = may(request, name, kind)
-        for part, needed in PARTS.get(name, {}).items():
-            may(value or {}, part, needed, name)
+    for name in request:
+        if name in FIELDS:
+            value = may(request, name, FIELDS[name]) or {}
+            for part, wanted in PARTS.get(name, {}).items():
+                may(value, part, wanted, name)
     for at, stop in enumerate(request.get("stop_sequences") or ()):
         _is(stop, STRING, f"stop_sequences.{at}")
     thinking = request.get("thinking")
@@ -128,10 +140,8 @@ def results_of(block: Json, where: str) -> list[Json]:
 def check_block(block: Json, where: str) -> None:
     """One block by itself, without the blocks in it."""
     kind = must(block, "type", STRING, where)
-    for name, needed in NEEDED.get(kind, {}).items():
-        must(block, name, needed, where)
-    for name, allowed in ALLOWED.get(kind, {}).items():
-        may(block, name, allowed, where)
+    for check, name, wanted in BLOCKS.get(kind, ()):
+        check(block, name, wanted, where)
     if kind in ("image", "document"):
         source, at = block["source"], f"{where}.source"
         for name, needed in SOURCES.get(must(source, "type", STRING, at), {}).items():
@@ -159,29 +169,9 @@ def choice_of(request: Json) -> Json:
     return choice
 
 
-def must(owner: Json, name: str, kind: Kind, where: str = "") -> Any:
-    """A field that has to be there. Raises InvalidRequest."""
-    value = may(owner, name, kind, where)
-    if value is None:
-        raise InvalidRequest(f"{_place(where, name)}: Field required")
-    return value
-
-
-def may(owner: Json, name: str, kind: Kind, where: str = "") -> Any:
-    """A field that may be missing, or null. Raises InvalidRequest."""
-    value = owner.get(name)
-    if value is not None and type(value) not in kind.types:
-        raise InvalidRequest(f"{_place(where, name)}: Input should be {kind.words}")
-    return value
-
-
 def _is(value: Any, kind: Kind, where: str) -> None:
     if type(value) not in kind.types:
         raise InvalidRequest(f"{where}: Input should be {kind.words}")
-
-
-def _place(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
 
 
 def _check_content(content: Any, where: str) -> None:
