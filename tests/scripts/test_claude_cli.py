@@ -130,7 +130,7 @@ def test_several_lines_are_one_turn(terminal: Terminal) -> None:
 
 
 def test_ctrl_c_stops_the_answer_not_the_program(terminal: Terminal) -> None:
-    terminal.type("Repeat: " + "one two three " * 25 + "\n")
+    terminal.type("Repeat: " + "one two three " * 150 + "\n")
     terminal.expect("You wrote: ")
     terminal.type("\x03")
     assert "stopped" in terminal.expect(r"→ .*\r\n")
@@ -159,7 +159,7 @@ def test_the_history_is_kept_for_its_owner(tmp_path: Path, terminal: Terminal) -
 
 
 def test_a_signal_in_one_question_ends_it(tmp_path: Path, product: Product) -> None:
-    words = [*ARGV, "-m", "Repeat: " + "one two three " * 25]
+    words = [*ARGV, "-m", "Repeat: " + "one two three " * 150]
     env = environment(tmp_path, product)
     process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     assert process.stdout and process.stdout.read(10)
