@@ -18,6 +18,7 @@ from services.gateway.simulator import Simulator
 from services.gateway.upstream import Upstreams
 from tests.flow.asks import SMALL, ask
 from tests.flow.test_refusals import shaped
+from tests.flow.test_spending import set_budget, settled
 from tests.support.stack import KEYS, Stack
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +91,16 @@ async def test_a_fault_of_ours_is_an_error_in_shape_and_frees_what_was_reserved(
     (row,) = (await mux.rows(before + 1))[before:]
     assert (row.status, row.error, row.cost) == (500, "internal", 0)
     assert row.reservation == f"{row.request_id}.1" and row.reserved > 0
+
+
+async def test_after_a_fault_of_ours_the_whole_budget_is_there_again(mux: Stack) -> None:
+    async with mux.http() as plain:
+        before = await set_budget(plain, "5")
+        async with gateway(mux, answering(Broken())) as http:
+            for stream in (False, True):
+                await http.post("/v1/messages", json=ask(stream=stream))
+        state = await settled(plain)
+    assert state["spent"] == before["spent"]
 
 
 async def test_a_fault_between_reserving_and_sending_frees_the_reservation(mux: Stack) -> None:
