@@ -15,12 +15,12 @@ from msgspec import Struct
 from libs.common.contracts.identity import Principal
 from libs.common.contracts.spending import Reservation, Reserve, Tightest, Window
 from libs.common.contracts.usage import Usage
-from libs.common.errors import BudgetExceeded, Conflict, InvalidRequest, Paused, Unavailable
+from libs.common.errors import BudgetExceeded, Conflict, InvalidRequest, Paused
 from libs.common.settings.ledger import LedgerSettings
 from services.ledger import names, refusals
 from services.ledger.forms import Answer, Asked, Bill, Booked, Held, Note, Wanted
 from services.ledger.limits import RATED, rates_of, shown_headers
-from services.ledger.marks import OPEN
+from services.ledger.marks import OPEN, REBUILDING, Unbooked
 from services.ledger.recent import Recent
 from services.ledger.store import Store
 from services.ledger.windows import WINDOWS, starts, window_end
@@ -28,7 +28,6 @@ from services.ledger.windows import WINDOWS, starts, window_end
 Clock = Callable[[], float]
 # A run that was not used for so long starts again at zero; nothing else ever does.
 RUN_SECONDS = 90 * 86400
-REBUILDING = "The budget store is being rebuilt; try again in a moment."
 
 
 class Crossing(Struct, frozen=True, kw_only=True):
@@ -115,10 +114,6 @@ class Book:
 def matters(row: Usage) -> bool:
     """Whether a row changes the book: most refusals and answers from the cache do not."""
     return bool(row.cost or row.reservation)
-
-
-class Unbooked(Unavailable):
-    """The tenant's book is not open: it is new, being rebuilt, or the store was wiped."""
 
 
 def _asked(ask: Reserve, now: float, settings: LedgerSettings) -> Asked:

@@ -20,6 +20,7 @@ from libs.common.contracts.spending import (
 from libs.common.errors import Forbidden, InvalidRequest, NotFound
 from libs.common.money import MAX_USD, MICRO, usd_short
 from services.ledger import names
+from services.ledger.marks import Marks
 from services.ledger.register import BudgetWord, Register
 from services.ledger.store import AWAY, Store, away
 from services.ledger.windows import LETTERS, window_end, window_start
@@ -39,7 +40,7 @@ class BudgetDesk:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._register, self._store = register, store
-        self._now = clock
+        self._marks, self._now = Marks(store), clock
 
     async def put(self, ask: SetBudget) -> BudgetState:
         check(ask)
@@ -60,7 +61,9 @@ class BudgetDesk:
         try:
             found = await self._read(ask.principal.org, None if ask.all or ask.scope else own(ask))
             wanted = [budget for budget in found if _matches(ask, budget)]
-            return Budgets(budgets=tuple(await self._states(wanted)))
+            states = await self._states(wanted)
+            await self._marks.check(ask.principal.org)  # their figures lie in the book too
+            return Budgets(budgets=tuple(states))
         except AWAY as error:
             raise away(error) from error
 
@@ -78,9 +81,12 @@ class BudgetDesk:
         return Done()
 
     async def _read(self, org: str, ids: list[str] | None) -> list[Budget]:
+        """Raises Unbooked where the book may lack some: who sets a budget then would not be
+        held to what an administrator has set."""
         key = names.tenant(org, "budgets")
         redis = self._store.redis
         found = await redis.hvals(key) if ids is None else await redis.hmget(key, ids)
+        await self._marks.check(org)
         budgets = [msgspec.json.decode(text, type=Budget) for text in found if text]
         return sorted(budgets, key=lambda b: (b.scope, b.scope_id, b.window))
 

@@ -17,8 +17,13 @@ from services.ledger import names
 from services.ledger.store import AWAY, Store, in_groups
 
 OPEN = "1"
+REBUILDING = "The budget store is being rebuilt; try again in a moment."
 # A rebuild that stopped without a word is taken over after so many seconds.
 LOCK_SECONDS = 30
+
+
+class Unbooked(Unavailable):
+    """The tenant's book is not open: it is new, being rebuilt, or the store was wiped."""
 
 
 class Marks:
@@ -30,6 +35,12 @@ class Marks:
 
     async def whole(self) -> bool:
         return bool(await self._store.redis.exists(names.BOOK))
+
+    async def check(self, org: str) -> None:
+        """Raises Unbooked while what the tenant's book says is not complete."""
+        whole, mark = await self._store.redis.mget(names.BOOK, names.mark(org))
+        if not whole or mark not in (None, OPEN.encode()):
+            raise Unbooked(REBUILDING, {"retry_after": 2})
 
     async def admit(self, org: str) -> bool:
         """Open a new tenant's book; not while the whole book is missing. One that is left at

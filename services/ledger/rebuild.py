@@ -17,8 +17,8 @@ from libs.common.errors import Unavailable
 from libs.common.replay import Progress, reached, replay
 from libs.common.tasks import end
 from services.ledger import names
-from services.ledger.book import REBUILDING, Book, Outcome, Unbooked, matters
-from services.ledger.marks import Claim, Marks, locked
+from services.ledger.book import Book, Outcome, matters
+from services.ledger.marks import REBUILDING, Claim, Marks, Unbooked, locked
 from services.ledger.months import Sums, add_row, close_month, restore_months
 from services.ledger.recent import open_calls
 from services.ledger.register import Register

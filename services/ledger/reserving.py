@@ -6,7 +6,8 @@ from libs.common.contracts.spending import Reservation, Reserve
 from libs.common.errors import MuxError, Paused, Unavailable
 from libs.common.telemetry import LEDGER_DEGRADED, LEDGER_RESERVATIONS
 from services.ledger.alerts import Alerter
-from services.ledger.book import Book, OverBudget, Unbooked, paused_words
+from services.ledger.book import Book, OverBudget, paused_words
+from services.ledger.marks import Unbooked
 from services.ledger.rebuild import Keeper
 from services.ledger.register import Register
 from services.ledger.store import AWAY

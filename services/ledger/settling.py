@@ -7,7 +7,8 @@ from libs.common.contracts.usage import Usage
 from libs.common.errors import Unavailable
 from libs.common.telemetry import LEDGER_OVERRUN, LEDGER_SETTLED, LEDGER_UNPRICED
 from services.ledger.alerts import Alerter
-from services.ledger.book import Outcome, Unbooked, matters
+from services.ledger.book import Outcome, matters
+from services.ledger.marks import Unbooked
 from services.ledger.rebuild import Keeper
 from services.ledger.store import AWAY, in_groups
 

@@ -320,6 +320,23 @@ async def test_a_rebuild_cut_short_at_any_moment_forgets_no_reservation(
     gc.collect()
 
 
+@pytest.mark.parametrize("key", [mark(MEMBER.org), BOOK])
+async def test_nobody_lists_or_sets_budgets_by_a_book_that_is_not_whole(
+    loaded: Loaded, client: Client, redis: Server, key: str
+) -> None:
+    async with replica(loaded), Redis.from_url(redis.url) as store:
+        standing = await client.budget(100)
+        await client.reserve("r1", offer(0))
+        whole = await store.get(key)
+        await store.set(key, "a rebuild") if key != BOOK else await store.delete(key)
+        with pytest.raises(Unavailable, match="being rebuilt"):
+            await client.states()
+        with pytest.raises(Unavailable, match="being rebuilt"):
+            await client.budget(100_000, by=MEMBER)
+        await store.set(key, whole)
+        assert [state.budget for state in await client.states()] == [standing.budget]
+
+
 async def test_a_book_left_to_a_rebuild_that_is_gone_is_made_anew(
     loaded: Loaded, client: Client, redis: Server
 ) -> None:
