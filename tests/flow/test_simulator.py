@@ -1,10 +1,12 @@
 """Without a provider key the simulator answers: a sound request as a provider would, any other
 with an error that names the field."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from tests.flow.asks import SMALL, WEATHER, ask
 from tests.flow.malformed import BAD, HEAD, MISFORMED, NOT_UTF8, Case, ids
@@ -24,21 +26,25 @@ def config() -> dict[str, str]:
     return {"providers": ""}
 
 
+@pytest.fixture(scope="module")
+async def http(opened: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    """A client whose texts are masked; making one takes longer than all that it is asked."""
+    async with opened.http("masked") as client:
+        yield client
+
+
 @pytest.mark.parametrize("case", BAD, ids=ids(BAD))
-async def test_a_body_without_its_fields_is_refused(mux: Stack, case: Case) -> None:
-    async with mux.http() as http:
-        answer = await http.post("/v1/messages", json=case[1])
+async def test_a_body_without_its_fields_is_refused(http: httpx.AsyncClient, case: Case) -> None:
+    answer = await http.post("/v1/messages", json=case[1])
     assert case[2] in shaped(answer, 400, "invalid_request_error")
 
 
-@pytest.mark.parametrize("key", ["plain", "masked"])
 @pytest.mark.parametrize("case", MISFORMED, ids=ids(MISFORMED))
-async def test_a_field_of_a_wrong_type_is_named(mux: Stack, case: Case, key: str) -> None:
-    async with mux.http(key) as http:
-        for path, more in (("", {"stream": False}), ("", {"stream": True}), ("/count_tokens", {})):
-            answer = await http.post(f"/v1/messages{path}", json=FREE | case[1] | more)
-            words = shaped(answer, 400, "invalid_request_error")
-            assert words.startswith(case[2]), words
+async def test_a_field_of_a_wrong_type_is_named(http: httpx.AsyncClient, case: Case) -> None:
+    for path, more in (("", {"stream": False}), ("", {"stream": True}), ("/count_tokens", {})):
+        answer = await http.post(f"/v1/messages{path}", json=FREE | case[1] | more)
+        words = shaped(answer, 400, "invalid_request_error")
+        assert words.startswith(case[2]), words
 
 
 @pytest.mark.parametrize("case", NOT_UTF8, ids=ids(NOT_UTF8))
@@ -74,16 +80,14 @@ async def test_a_large_body_is_answered(mux: Stack) -> None:
 @settings(
     max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 async def test_whatever_a_field_holds_nothing_breaks(
-    mux: Stack, door: str, change: tuple[str, Any]
+    http: httpx.AsyncClient, door: str, change: tuple[str, Any]
 ) -> None:
     body = SMALL | ({"input": "Hi"} if door == "responses" else {}) | dict([change])
-    async with mux.http("masked") as http:
-        answers = [await http.post(f"/v1/{door}", json=body)]
-        if door == "messages":
-            answers.append(await http.post("/v1/messages/count_tokens", json=body))
+    answers = [await http.post(f"/v1/{door}", json=body)]
+    if door == "messages":
+        answers.append(await http.post("/v1/messages/count_tokens", json=body))
     for answer in answers:
         assert answer.status_code in (200, 400), answer.text
 
@@ -99,11 +103,10 @@ async def test_a_claude_of_tomorrow_is_answered_and_booked_at_the_dearest_price(
     assert all(0 < row.cost <= row.reserved for row in rows)
 
 
-async def called(mux: Stack, text: str, **more: Any) -> str:
+async def called(http: httpx.AsyncClient, text: str, **more: Any) -> str:
     """The tool that is called, or the empty text."""
-    async with mux.http() as http:
-        body = ask(text, tools=TOOLS, **more) | {"model": FREE["model"]}
-        answer = await http.post("/v1/messages", json=body)
+    body = ask(text, tools=TOOLS, **more) | {"model": FREE["model"]}
+    answer = await http.post("/v1/messages", json=body)
     block = answer.json()["content"][0]
     return str(block.get("name", ""))
 
@@ -126,12 +129,12 @@ async def called(mux: Stack, text: str, **more: Any) -> str:
     ],
 )
 async def test_a_tool_is_called_where_the_text_asks_for_it(
-    mux: Stack, text: str, tool: str
+    http: httpx.AsyncClient, text: str, tool: str
 ) -> None:
-    assert await called(mux, text) == tool
+    assert await called(http, text) == tool
 
 
-async def test_a_tool_choice_is_obeyed(mux: Stack) -> None:
-    assert await called(mux, "Hi", tool_choice={"type": "tool", "name": "Edit"}) == "Edit"
-    assert await called(mux, "Hi", tool_choice={"type": "any"}) == "get_weather"
-    assert await called(mux, "use Bash", tool_choice={"type": "none"}) == ""
+async def test_a_tool_choice_is_obeyed(http: httpx.AsyncClient) -> None:
+    assert await called(http, "Hi", tool_choice={"type": "tool", "name": "Edit"}) == "Edit"
+    assert await called(http, "Hi", tool_choice={"type": "any"}) == "get_weather"
+    assert await called(http, "use Bash", tool_choice={"type": "none"}) == ""
