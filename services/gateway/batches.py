@@ -16,7 +16,7 @@ from libs.common.catalogue import DATED
 from libs.common.contracts.identity import Key, Principal
 from libs.common.contracts.spending import RESERVE, Offer, Reservation, Reserve
 from libs.common.contracts.usage import USED, Tokens, Usage
-from libs.common.errors import InvalidRequest, NotFound, PiiBlocked
+from libs.common.errors import InvalidRequest, MuxError, NotFound, PiiBlocked, Unavailable
 from libs.common.tasks import end
 from services.gateway.body import UNREADABLE, raw_of, unreadable
 from services.gateway.booking import book_refusal
@@ -90,6 +90,9 @@ async def prepare(kit: Kit, calls: Sequence[Call]) -> tuple[list[Group], dict[st
         try:
             held = await _reserve(kit, calls[0], group)
         except BaseException as error:
+            if isinstance(error, Unavailable) or not isinstance(error, MuxError):
+                # No word of the ledger: it may be reserved all the same.
+                group.reservation = f"{calls[0].id}.{group.number}"
             release(kit, calls[0], groups, error)
             raise
         group.reservation, group.reserved = held.id, held.reserved

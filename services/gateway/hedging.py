@@ -8,9 +8,9 @@ import contextlib
 
 from libs.common.contracts.routing import Candidate
 from libs.common.contracts.spending import Reservation
-from libs.common.errors import InvalidRequest, MuxError, UpstreamFailed
+from libs.common.errors import InvalidRequest, MuxError, Unavailable, UpstreamFailed
 from services.gateway.attempts import try_candidate
-from services.gateway.booking import finish
+from services.gateway.booking import book_refusal, finish
 from services.gateway.call import Attempt, Call, Reply
 from services.gateway.kit import Kit
 from services.gateway.plan import attempt_of, reserve
@@ -59,6 +59,10 @@ async def _drop(kit: Kit, call: Call, reply: Reply) -> None:
 async def _reserved(kit: Kit, call: Call, others: tuple[Candidate, ...]) -> Reservation | None:
     try:
         return await reserve(kit, call, others, call.attempts + 1)
+    except Unavailable as error:  # it may be reserved all the same
+        book_refusal(kit, call, error)
+        call.attempts = call.reserving
+        return None
     except MuxError:
         return None  # no money or room for a second try
 

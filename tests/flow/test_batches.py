@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from tests.flow.asks import ask
+from tests.flow.test_spending import make_key, set_budget, settled
 from tests.support.provider import Provider, say
+from tests.support.servers import Server, paused
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -109,6 +111,19 @@ async def test_a_batch_that_is_not_taken_frees_what_was_reserved(mux: Stack) -> 
     rows = (await mux.rows(before + 2))[before:]
     assert [row.reservation for row in rows] == [f"{rows[0].request_id}.{n}" for n in (1, 2)]
     assert all(row.reserved > 0 and row.cost == 0 for row in rows)
+
+
+async def test_a_batch_that_nobody_could_reserve_leaves_nothing_reserved(
+    mux: Stack, stores: tuple[Server, Server]
+) -> None:
+    key = await make_key(mux)
+    async with mux.http(**{"x-api-key": key["secret"]}) as http:
+        await set_budget(http, "500")
+        await http.post("/v1/messages", json=ask())
+        with paused(stores[1]):
+            answer = await http.post("/v1/messages/batches", json={"requests": batch("a")})
+        assert answer.status_code == 503, answer.text
+        await settled(http)
 
 
 async def test_files_pass_and_belong_to_the_key_that_sent_them(mux: Stack) -> None:

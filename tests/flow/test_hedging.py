@@ -8,7 +8,9 @@ import pytest
 
 from libs.common.contracts.usage import Usage
 from tests.flow.asks import ask, streamed
+from tests.flow.test_spending import make_key, set_budget, settled
 from tests.support.provider import KEY, Provider, Scene, fail, hang, running, say
+from tests.support.servers import Server, paused
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -146,3 +148,21 @@ async def test_a_refusal_after_the_first_words_stays_the_answer(
     async with mux.http() as http:
         answer = await http.post("/v1/messages", json=streamed())
     assert answer.headers["x-modelmuxer-model"] == FIRST and '"refusal"' in answer.text
+
+
+async def test_a_second_try_that_nobody_could_reserve_leaves_nothing_reserved(
+    mux: Stack, provider: Provider, second: Provider, stores: tuple[Server, Server]
+) -> None:
+    key = await make_key(mux)
+    async with mux.http(**{"x-api-key": key["secret"]}) as http:
+        await set_budget(http, "500")
+        provider.always = say("slow", first=2.0)
+        asked = asyncio.create_task(http.post("/v1/messages", json=streamed()))
+        while not provider.calls:
+            await asyncio.sleep(0.001)
+        with paused(stores[1]):
+            await asyncio.sleep(1.5)
+        assert (await asked).status_code == 200 and not second.calls
+        await settled(http)
+    rows = await rows_of(mux, await asked, 2)
+    assert [(row.attempt, row.outcome) for row in rows] == [(1, "ok"), (2, "refused")]

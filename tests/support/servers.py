@@ -65,6 +65,16 @@ class Server:
         return self.process.pid
 
 
+@contextlib.contextmanager
+def paused(server: Server) -> Iterator[None]:
+    """It hangs: its connections stay, and nobody answers on them."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
 def nats_server(folder: Path, port: int = 0) -> Server:
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
