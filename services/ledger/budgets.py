@@ -17,7 +17,7 @@ from libs.common.contracts.spending import (
     Scope,
     SetBudget,
 )
-from libs.common.errors import Forbidden, InvalidRequest, NotFound
+from libs.common.errors import Forbidden, InvalidRequest, NotFound, Unavailable
 from libs.common.money import MAX_USD, MICRO, usd_short
 from services.ledger import names
 from services.ledger.marks import Marks
@@ -28,6 +28,7 @@ from services.ledger.windows import LETTERS, window_end, window_start
 STRICTNESS = {"advise": 0, "downgrade": 1, "block": 2}
 LONGEST_ID = 200
 MOST_THRESHOLDS = 10
+RETRY = {"retry_after": 2}
 
 
 class BudgetDesk:
@@ -47,8 +48,8 @@ class BudgetDesk:
         scope_id = scope_id_of(ask.principal, ask.scope, ask.scope_id)
         id = names.budget_id(ask.principal.org, ask.scope, scope_id, ask.window)
         try:
-            before = (await self._read(ask.principal.org, [id]))[:1]
-            budget = allowed(ask, scope_id, id, before[0] if before else None, self._now())
+            before = await self._before(ask.principal.org, id)
+            budget = allowed(ask, scope_id, id, before, self._now())
             await self._register.write(BudgetWord(budget=budget))
             return (await self._states([budget]))[0]
         except AWAY as error:
@@ -69,20 +70,29 @@ class BudgetDesk:
 
     async def remove(self, ask: DeleteBudget) -> Done:
         try:
-            found = await self._read(ask.principal.org, [ask.id[:LONGEST_ID]])
+            found = await self._before(ask.principal.org, ask.id[:LONGEST_ID])
             mine = [b for b in found if ask.principal.admin or _own(ask.principal, b)]
             if not mine:
                 raise NotFound(f"id: there is no budget {ask.id[:100]!r}; GET lists yours")
-            if mine[0].owner == "admin" and not ask.principal.admin:
+            if by_admin(mine) and not ask.principal.admin:
                 raise Forbidden("this budget was set by an administrator; only they may delete it")
             await self._register.write(BudgetWord(budget=mine[0], deleted=True))
         except AWAY as error:
             raise away(error) from error
         return Done()
 
+    async def _before(self, org: str, id: str) -> list[Budget]:
+        """What stands under that name, in Redis and in the register. Redis may have lost it, and
+        the register may not have read yet what another replica wrote: who changes it is held to
+        both."""
+        found = await self._read(org, [id])
+        if not self._register.current:
+            raise Unavailable("The budgets are being read; try again in a moment.", RETRY)
+        known = self._register.budget_by_id(org, id)
+        return [*found, known] if known else found
+
     async def _read(self, org: str, ids: list[str] | None) -> list[Budget]:
-        """Raises Unbooked where the book may lack some: who sets a budget then would not be
-        held to what an administrator has set."""
+        """Raises Unbooked where the book may lack some."""
         key = names.tenant(org, "budgets")
         redis = self._store.redis
         found = await redis.hvals(key) if ids is None else await redis.hmget(key, ids)
@@ -153,7 +163,11 @@ def scope_id_of(principal: Principal, scope: Scope, given: str) -> str:
     return given
 
 
-def allowed(ask: SetBudget, scope_id: str, id: str, before: Budget | None, now: float) -> Budget:
+def by_admin(budgets: list[Budget]) -> list[Budget]:
+    return [budget for budget in budgets if budget.owner == "admin"]
+
+
+def allowed(ask: SetBudget, scope_id: str, id: str, before: list[Budget], now: float) -> Budget:
     """The budget as it will stand. Raises Forbidden where a member lacks the authority."""
     owner = "admin" if ask.principal.admin else ask.principal.key_id
     budget = Budget(
@@ -167,7 +181,7 @@ def allowed(ask: SetBudget, scope_id: str, id: str, before: Budget | None, now: 
         mode=ask.mode,
         clamp=ask.clamp,
         owner=owner,
-        created_at=before.created_at if before else now,
+        created_at=before[0].created_at if before else now,
     )
     if ask.principal.admin:
         return budget
@@ -176,14 +190,14 @@ def allowed(ask: SetBudget, scope_id: str, id: str, before: Budget | None, now: 
             f"scope: a budget of {ask.scope} {scope_id[:100]} needs an admin key; "
             "without one you set budgets of your own key and its runs"
         )
-    if before is None or before.owner != "admin":
-        return budget
-    if budget.limit > before.limit or STRICTNESS[budget.mode] < STRICTNESS[before.mode]:
-        raise Forbidden(
-            f"budget_limit: an administrator set {usd_short(before.limit)} {before.window} "
-            f"({before.mode}); you may tighten it, only they may loosen it"
-        )
-    return msgspec.structs.replace(budget, owner="admin")
+    firm = by_admin(before)
+    for held in firm:
+        if budget.limit > held.limit or STRICTNESS[budget.mode] < STRICTNESS[held.mode]:
+            raise Forbidden(
+                f"budget_limit: an administrator set {usd_short(held.limit)} {held.window} "
+                f"({held.mode}); you may tighten it, only they may loosen it"
+            )
+    return msgspec.structs.replace(budget, owner="admin") if firm else budget
 
 
 def check(ask: SetBudget) -> None:

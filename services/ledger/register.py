@@ -145,6 +145,12 @@ class Register:
         budgets = self._by_scope.get((org, scope, scope_id), {}).values()
         return next((budget for budget in budgets if budget.window == window), None)
 
+    def budget_by_id(self, org: str, id: str) -> Budget | None:
+        _, word = self._words.get(f"budget.{id}", (0, None))
+        if isinstance(word, BudgetWord) and not word.deleted and word.budget.org == org:
+            return word.budget
+        return None
+
     def budgets_of(self, principal: Principal) -> list[Budget]:
         """The budgets that apply to a request, the widest scope first."""
         found: list[Budget] = []

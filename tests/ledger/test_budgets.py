@@ -2,10 +2,13 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from redis.asyncio import Redis
 
 from libs.common.contracts.spending import DELETE_BUDGET, DeleteBudget
 from libs.common.errors import BudgetExceeded, Conflict, Forbidden, InvalidRequest, NotFound
+from services.ledger import names
 from tests.ledger.support import ADMIN, MEMBER, Client, member, offer
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.anyio
 
@@ -195,6 +198,19 @@ async def test_members_set_nothing_beyond_their_key(
     with pytest.raises(Forbidden, match="admin key"):
         await ledger.budget(1, by=MEMBER, scope=scope, scope_id=scope_id)
     assert await ledger.states(ADMIN, all=True) == ()
+
+
+async def test_an_administrators_budget_that_redis_has_lost_still_binds_members(
+    ledger: Client, redis: Server
+) -> None:
+    id = (await ledger.budget(1000)).budget.id
+    async with Redis.from_url(redis.url) as store:
+        assert await store.hdel(names.tenant(MEMBER.org, "budgets"), id)
+    with pytest.raises(Forbidden, match="an administrator set"):
+        await ledger.budget(1001, by=MEMBER)
+    with pytest.raises(Forbidden, match="set by an administrator"):
+        await ledger.bus.ask(DELETE_BUDGET, DeleteBudget(principal=MEMBER, id=id))
+    assert (await ledger.budget(999, by=MEMBER)).budget.owner == "admin"
 
 
 async def test_members_delete_only_what_they_set(ledger: Client) -> None:

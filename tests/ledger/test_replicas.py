@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from libs.common.contracts.spending import Reservation
-from libs.common.errors import BudgetExceeded, MuxError
+from libs.common.errors import BudgetExceeded, Forbidden, MuxError
 from tests.ledger.conftest import loaded_for, replica
 from tests.ledger.support import MEMBER, Client, offer
 from tests.support.servers import Server
@@ -63,6 +63,15 @@ async def test_a_budget_set_at_one_replica_holds_at_all_from_then_on(three: Clie
         assert (await three.states())[0].budget == state.budget
         assert await attempt(three, f"r{limit}")
         assert await attempt(three, f"x{limit}") is None
+
+
+async def test_an_administrators_budget_set_at_one_replica_binds_members_at_all(
+    three: Client,
+) -> None:
+    for limit in range(1, 20):
+        await three.budget(limit * PRICE)
+        with pytest.raises(Forbidden):
+            await three.budget(limit * PRICE + 1, by=MEMBER)
 
 
 async def test_the_same_request_sent_to_all_replicas_is_reserved_once(three: Client) -> None:
