@@ -73,9 +73,10 @@ async def try_candidate(kit: Kit, call: Call, attempt: Attempt) -> Reply:
         raise
     except BaseException as error:
         gone = isinstance(error, asyncio.CancelledError)
+        likely = call.features.input_tokens if attempt.sent else 0
         book(
             kit, call, attempt, outcome="cancelled", status=499 if gone else 500,
-            error=cause_of(error), tokens=attempt.meter.estimated(0),
+            error=cause_of(error), tokens=attempt.meter.estimated(likely),
         )  # fmt: skip
         raise
 
@@ -87,6 +88,7 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
     attempt.meter.on_signature = _relay_signature(kit, attempt)
     headers = await _headers(call, attempt, target, made, dialect)
     patience = _patience(kit, call)
+    attempt.sent = True
     with kit.bus.tracer.calling(f"chat {attempt.candidate.model}", **_described(call, attempt)):
         reply: HttpReply = await within(
             patience,
@@ -99,6 +101,7 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
             ),
             f"no answer within {patience:.3g} s",
         )
+    attempt.sent = reply.status < 400  # a refusal is not billed
     attempt.upstream_id = reply.header(b"request-id") or reply.header(b"x-request-id")
     try:
         if reply.status >= 400:

@@ -137,7 +137,7 @@ def model_of(kit: Kit, call: Call) -> str:
 
 
 def release(kit: Kit, call: Call, groups: Sequence[Group], error: BaseException) -> None:
-    """Nothing was sent: free what was reserved."""
+    """Nothing was sent, or it was refused: free what was reserved."""
     for group in groups:
         if group.reservation:
             call.reservation = Reservation(id=group.reservation, offer=0, reserved=group.reserved)

@@ -66,9 +66,10 @@ def book(
     report(call, row)
 
 
-def book_refusal(kit: Kit, call: Call, error: BaseException) -> None:
+def book_refusal(kit: Kit, call: Call, error: BaseException, *, told: bool = True) -> None:
     """A request that was refused, or given up, before its next attempt; frees what is reserved
-    for that, or was being reserved when nobody waited for it any longer."""
+    for that, or was being reserved when nobody waited for it any longer. Not `told`: no line and
+    no figures, where the request itself goes on."""
     held, number = call.reservation, call.reserving
     reservation = f"{call.id}.{number}" if number else ""
     status, code = 499, "client_gone"
@@ -86,7 +87,8 @@ def book_refusal(kit: Kit, call: Call, error: BaseException) -> None:
         seconds=time.monotonic() - call.timings.started,
     )
     kit.outbox.put(USED, row, row.id)
-    report(call, row)
+    if told:
+        report(call, row)
 
 
 def finish(kit: Kit, call: Call, reply: Reply, *, broken: str = "") -> None:

@@ -86,7 +86,8 @@ class Call(Struct, kw_only=True):
 
 
 class Attempt(Struct, kw_only=True):
-    """One try of one candidate. `max_tokens` is set where the budget lowered it."""
+    """One try of one candidate. `max_tokens` is set where the budget lowered it; `sent`: the
+    provider may have the request, and bill it."""
 
     number: int
     candidate: Candidate
@@ -98,6 +99,7 @@ class Attempt(Struct, kw_only=True):
     adapted: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     saved: int = 0
+    sent: bool = False
     booked: bool = False
 
 

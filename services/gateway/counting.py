@@ -7,6 +7,7 @@ Counts made here use a public tokenizer plus a stated margin.
 
 import asyncio
 import hashlib
+import logging
 from collections import OrderedDict
 from typing import Any
 
@@ -38,8 +39,9 @@ from services.gateway.providers import DIALECTS
 from services.gateway.providers.form import check_form
 from services.gateway.shield import shield
 from services.gateway.tokenizer import tokens as tokens_of
-from services.gateway.upstream import CallFailed
+from services.gateway.upstream import CallFailed, within
 
+log = logging.getLogger(__name__)
 # Tokenizers differ by so much on ordinary text; the count is raised by it, and says so.
 MARGIN = 0.10
 REMEMBERED = 4096
@@ -66,6 +68,7 @@ class CountEndpoint:
         except ClientGone:
             return
         except Exception:  # raised on: the server logs what it was
+            log.error("%s failed", request_id)
             await refuse(send, door, Fault(), request_id)
             raise
 
@@ -92,7 +95,12 @@ class CountEndpoint:
         target = self._claude(resolved.provider)
         if target:
             try:
-                return await self._forward(call, target, resolved.model)
+                forwarded: tuple[int, Headers, bytes] = await within(
+                    FORWARD_SECONDS,
+                    lambda: self._forward(call, target, resolved.model),
+                    f"not counted within {FORWARD_SECONDS:g} s",
+                )
+                return forwarded
             except CallFailed:
                 pass  # counted here instead; a failed count is nobody's outage
         tokens = await self._local(call)

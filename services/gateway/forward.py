@@ -12,9 +12,13 @@ from services.gateway.headers import request_headers, response_headers
 from services.gateway.http import RequestHeaders
 from services.gateway.kit import Kit
 from services.gateway.providers import DIALECTS
-from services.gateway.upstream import CallFailed, HttpReply
+from services.gateway.upstream import CallFailed, HttpReply, within
 
 READ_SECONDS = 120.0
+
+
+class Unanswered(HttpFault):
+    """The provider may have got the request: what became of it is not known."""
 
 
 def anthropic_target(kit: Kit, what: str) -> Target:
@@ -29,7 +33,8 @@ def anthropic_target(kit: Kit, what: str) -> Target:
 
 
 async def forward(kit: Kit, request: Request, target: Target, body: bytes) -> HttpReply:
-    """Send it on with the provider's credential. Raises Relayed for the provider's refusal."""
+    """Send it on with the provider's credential. Raises Relayed for the provider's refusal,
+    Unanswered or HttpFault where there is no answer."""
     dialect = DIALECTS["anthropic"]
     own = {**dialect.headers(target.credential, target.options), **target.headers}
     client = RequestHeaders(request.scope["headers"])
@@ -48,7 +53,8 @@ async def forward(kit: Kit, request: Request, target: Target, body: bytes) -> Ht
             method=request.method,
         )
     except CallFailed as failure:
-        raise HttpFault(502, f"{target.deployment.provider}: {failure.detail}") from None
+        fault = Unanswered if failure.sent else HttpFault
+        raise fault(502, f"{target.deployment.provider}: {failure.detail}") from None
     if reply.status >= 400:
         raise await _refusal(reply)
     return reply
@@ -56,7 +62,7 @@ async def forward(kit: Kit, request: Request, target: Target, body: bytes) -> Ht
 
 async def whole(reply: HttpReply) -> tuple[bytes, Headers]:
     try:
-        body = await reply.read()
+        body = await within(READ_SECONDS, reply.read, f"no whole answer in {READ_SECONDS:g} s")
     except CallFailed as failure:
         raise HttpFault(502, failure.detail) from None
     finally:

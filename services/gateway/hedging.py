@@ -59,8 +59,8 @@ async def _drop(kit: Kit, call: Call, reply: Reply) -> None:
 async def _reserved(kit: Kit, call: Call, others: tuple[Candidate, ...]) -> Reservation | None:
     try:
         return await reserve(kit, call, others, call.attempts + 1)
-    except Unavailable as error:  # it may be reserved all the same
-        book_refusal(kit, call, error)
+    except Unavailable as error:  # it may be reserved all the same; the request goes on
+        book_refusal(kit, call, error, told=False)
         call.attempts = call.reserving
         return None
     except MuxError:

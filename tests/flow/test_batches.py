@@ -1,12 +1,15 @@
 """Batches and files: masked, reserved at batch price, settled from the results, one's own."""
 
 import asyncio
+import contextlib
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.flow.asks import ask
-from tests.flow.test_spending import make_key, set_budget, settled
+from tests.flow.test_own_faults import answering, gateway
+from tests.flow.test_spending import budget, make_key, set_budget, settled
 from tests.support.provider import Provider, say
 from tests.support.servers import Server, paused
 from tests.support.stack import Stack
@@ -124,6 +127,52 @@ async def test_a_batch_that_nobody_could_reserve_leaves_nothing_reserved(
             answer = await http.post("/v1/messages/batches", json={"requests": batch("a")})
         assert answer.status_code == 503, answer.text
         await settled(http)
+
+
+class Silent(httpx.AsyncBaseTransport):
+    """Takes a request and says nothing."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("nothing was said")
+
+
+async def test_a_batch_that_may_have_been_taken_stays_reserved(mux: Stack) -> None:
+    secret = str((await make_key(mux))["secret"])
+    before = len(await mux.rows(0))
+    async with gateway(mux, answering(Silent())) as http, mux.http(**{"x-api-key": secret}) as own:
+        await set_budget(own, "500")
+        http.headers["x-api-key"] = secret
+        answer = await http.post("/v1/messages/batches", json={"requests": batch("a")})
+        assert answer.status_code == 502, answer.text
+        await asyncio.sleep(0.3)
+        assert float((await budget(own))["reserved"]) > 0
+    assert len(await mux.rows(0)) == before
+
+
+class TakenAndForgotten(httpx.AsyncBaseTransport):
+    """Takes a batch, and from then on Redis is away."""
+
+    def __init__(self, redis: Server) -> None:
+        self._redis, self.away = redis, contextlib.ExitStack()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.away.enter_context(paused(self._redis))
+        return httpx.Response(200, json={"id": "msgbatch_1", "type": "message_batch"})
+
+
+async def test_a_batch_that_was_taken_is_told_and_stays_reserved_though_it_cannot_be_kept(
+    mux: Stack, stores: tuple[Server, Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = str((await make_key(mux))["secret"])
+    provider = TakenAndForgotten(stores[1])
+    async with gateway(mux, answering(provider)) as http, mux.http(**{"x-api-key": secret}) as own:
+        await set_budget(own, "500")
+        http.headers["x-api-key"] = secret
+        with provider.away:
+            answer = await http.post("/v1/messages/batches", json={"requests": batch("a")})
+        assert (answer.status_code, answer.json()["id"]) == (200, "msgbatch_1")
+        assert float((await budget(own))["reserved"]) > 0
+    assert "batch msgbatch_1 runs" in caplog.text
 
 
 async def test_files_pass_and_belong_to_the_key_that_sent_them(mux: Stack) -> None:

@@ -1,6 +1,7 @@
 """A second candidate is asked where the first is slow, or where it refuses; both are booked."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import httpx
@@ -71,6 +72,7 @@ async def test_a_slow_first_candidate_loses_to_the_second_and_both_are_booked(
     lost, won = await rows_of(mux, answer, 2)
     assert (lost.model, lost.outcome, won.model, won.outcome) == (FIRST, "cancelled", SECOND, "ok")
     assert won.cost == second.bill.total > 0 and lost.reservation != won.reservation
+    assert lost.tokens.input and 0 < lost.cost <= lost.reserved and not lost.billed
     await provider.idle(3)
     assert provider.last.outcome == "gone"
 
@@ -151,8 +153,13 @@ async def test_a_refusal_after_the_first_words_stays_the_answer(
 
 
 async def test_a_second_try_that_nobody_could_reserve_leaves_nothing_reserved(
-    mux: Stack, provider: Provider, second: Provider, stores: tuple[Server, Server]
+    mux: Stack,
+    provider: Provider,
+    second: Provider,
+    stores: tuple[Server, Server],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO, "modelmuxer.request")
     key = await make_key(mux)
     async with mux.http(**{"x-api-key": key["secret"]}) as http:
         await set_budget(http, "500")
@@ -166,3 +173,5 @@ async def test_a_second_try_that_nobody_could_reserve_leaves_nothing_reserved(
         await settled(http)
     rows = await rows_of(mux, await asked, 2)
     assert [(row.attempt, row.outcome) for row in rows] == [(1, "ok"), (2, "refused")]
+    (told,) = [each for each in caplog.messages if each.startswith(FIRST)]
+    assert "refused" not in told

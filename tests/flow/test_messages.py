@@ -163,9 +163,10 @@ async def test_a_client_that_leaves_ends_the_providers_call_and_is_booked(
     assert row.outcome == "cancelled" and row.cost > 0 and row.tokens.output > 0
 
 
-async def test_a_client_that_leaves_before_the_first_event_ends_the_call_too(
+async def test_a_client_that_leaves_before_the_first_event_ends_the_call_and_pays_its_input(
     mux: Stack, provider: Provider
 ) -> None:
+    before = len(await mux.rows(0))
     for body in (ask(), streamed()):
         provider.script(say(first=30.0))
         with pytest.raises(httpx.ReadTimeout):
@@ -173,6 +174,9 @@ async def test_a_client_that_leaves_before_the_first_event_ends_the_call_too(
                 await http.post("/v1/messages", json=body, timeout=0.5)
         await provider.idle(3)
         assert provider.last.outcome == "gone"
+    rows = (await mux.rows(before + 2))[before:]
+    assert all(row.outcome == "cancelled" and not row.billed for row in rows)
+    assert all(0 < row.cost <= row.reserved and row.tokens.input for row in rows)
 
 
 async def test_the_rows_of_the_journal_sum_to_the_providers_bill(

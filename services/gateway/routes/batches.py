@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from libs.common.contracts.identity import Key
 from libs.common.contracts.usage import Tokens
-from libs.common.errors import NotFound
+from libs.common.errors import NotFound, Unavailable
 from services.gateway import batches
 from services.gateway.batches import KEPT_SECONDS, SENDING_SECONDS, Held
 from services.gateway.body import Body
@@ -19,6 +19,7 @@ from services.gateway.call import new_request_id
 from services.gateway.endpoint import call_of
 from services.gateway.errors import HttpFault
 from services.gateway.forward import (
+    Unanswered,
     anthropic_target,
     forward,
     lines,
@@ -57,12 +58,25 @@ async def create(request: Request) -> Response:
         # What cannot be kept must not be sent: nobody could read or settle it.
         await kit.vault.put(_name(id), held, SENDING_SECONDS)
         reply = await forward(kit, request, target, batches.body_of(kit, items, calls))
+    except Unanswered as error:
+        # It may run: what is reserved is booked when it expires.
+        log.error("a batch may run, but its id is not known (%s): %s", id, error.detail)
+        raise
     except Exception as error:
         batches.release(kit, calls[0], groups, error)
         raise
     body, answer_headers = await whole(reply)
-    await kit.vault.put(_name(_id_of(body)), held, KEPT_SECONDS)
+    await _keep(kit, _id_of(body), held)
     return response(reply.status, answer_headers, _ours(request, body))
+
+
+async def _keep(kit: Kit, id: str, held: Held) -> None:
+    """The batch runs already: an error would have the client make it a second time. If it cannot
+    be kept, what is reserved for it is booked when that expires."""
+    try:
+        await kit.vault.put(_name(id), held, KEPT_SECONDS)
+    except Unavailable as error:
+        log.error("batch %s runs, but its results cannot be read here: %s", id, error.detail)
 
 
 @router.get("")
