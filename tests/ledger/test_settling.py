@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from libs.common.contracts.base import EVENTS_STREAM
+from libs.common.contracts.identity import Limits
 from libs.common.contracts.usage import USED, Tokens, Usage
 from libs.common.errors import BudgetExceeded, Unavailable
 from libs.common.journal import Consumer
@@ -32,6 +33,15 @@ async def test_a_row_told_twice_is_booked_once(ledger: Client) -> None:
         ledger.outbox.put(USED, row, f"again.{number}")
     ledger.use("r2", 1, reservation="")
     await ledger.settled(251)
+
+
+async def test_a_reservation_of_nothing_is_given_back_too(ledger: Client) -> None:
+    one = Limits(concurrency=1)
+    await ledger.budget(1000)
+    for number in range(3):
+        await ledger.reserve(f"r{number}", offer(0), limits=one)
+        ledger.use(f"r{number}", 5)
+        await ledger.settled(5 * number + 5)
 
 
 async def test_a_cost_above_the_reservation_is_booked_in_full(ledger: Client) -> None:

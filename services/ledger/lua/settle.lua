@@ -1,5 +1,7 @@
 -- Book what an attempt cost and give back what was reserved for it, once.
 -- KEYS: call, open, book, then one hash per scope, then one per rate.
+-- Lua knows a negative zero, which Redis does not take for a whole number: nothing is negated
+-- that may be zero.
 local q = cmsgpack.unpack(ARGV[1])
 local call, open = KEYS[1], KEYS[2]
 if redis.call('GET', KEYS[3]) ~= q.mark then
@@ -33,10 +35,10 @@ end
 if not known then
   for i = 1, q.scopes do
     local key = KEYS[3 + i]
-    if corrects then book(key, old.starts, -old.cost) end
+    if corrects then book(key, old.starts, 0 - old.cost) end
     book(key, q.starts, q.cost)
     if old.state == 'open' then
-      redis.call('HINCRBY', key, 'r', -old.reserved)
+      redis.call('HINCRBY', key, 'r', 0 - old.reserved)
       redis.call('HINCRBY', key, 'c', -1)
     end
     if redis.call('HLEN', key) > 48 then prune(key) end
@@ -52,7 +54,6 @@ if not known then
       if redis.call('HEXISTS', key, 't' .. old.bucket) == 1 then
         local more = math.max(q.tokens - old.tokens,
           -tonumber(redis.call('HGET', key, 't' .. old.bucket)))
-        -- Lua knows a negative zero, which Redis does not take for a whole number.
         if more ~= 0 then redis.call('HINCRBY', key, 't' .. old.bucket, more) end
       end
     end
