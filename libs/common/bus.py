@@ -116,15 +116,20 @@ class Bus:
         return self._decoder(operation).decode(reply.data)  # type: ignore[no-any-return]
 
     async def ask_long(self, operation: Operation[Q, R], request: Q, timeout: float) -> R:
-        """As `ask`, for an answer that may take long: a service or a bus that does not move
-        meanwhile is given up within a few seconds."""
+        """As `ask`, for an answer that may take long: when nobody gives a sign of life meanwhile,
+        it is given up within a few seconds. Any replica of the service may give it."""
         asked = asyncio.ensure_future(self.ask(operation, request, timeout))
         try:
             while not (await asyncio.wait({asked}, timeout=BEAT))[0]:
-                await self._pulse(operation.subject)
+                try:
+                    await self._pulse(operation.subject)
+                except Unavailable:
+                    if not asked.done():
+                        raise
             return asked.result()
         finally:
             asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
 
     async def _pulse(self, subject: str) -> None:
         """Whoever serves a subject refuses an empty request at once, which is answer enough."""

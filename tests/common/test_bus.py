@@ -6,13 +6,14 @@ import time
 from pathlib import Path
 
 import pytest
+from nats.aio.msg import Msg
 from prometheus_client import REGISTRY
 
 from libs.common import bus as bus_module
 from libs.common.bus import Bus
 from libs.common.contracts.identity import LOOK_UP_KEY, FoundKey, LookUpKey, Principal
 from libs.common.contracts.usage import USED, Usage
-from libs.common.errors import BudgetExceeded, MuxError, Unavailable
+from libs.common.errors import BudgetExceeded, MuxError, NotFound, Unavailable
 from libs.common.journal import Consumer, ensure_streams
 from libs.common.outbox import Outbox
 from libs.common.settings.bus import BusSettings
@@ -105,6 +106,44 @@ async def test_a_long_answer_is_waited_for_while_its_service_moves(nats: Server)
     assert await client.ask_long(LOOK_UP_KEY, ASK, 30) == FoundKey()
     await client.close()
     await server.close()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_long_answer_counts_though_a_sign_of_life_fails_meanwhile(
+    nats: Server, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    server, client = await pair(nats)
+    monkeypatch.setattr(bus_module, "BEAT", 0.05)
+    monkeypatch.setattr(bus_module, "PULSE", 0.3)
+
+    async def take(msg: Msg) -> None:
+        if msg.data:  # what is asked; the empty one is left without an answer
+            await asyncio.sleep(0.1)
+            headers = {bus_module.CODE: "not_found"} if fails else None
+            await server.client.publish(msg.reply, b"{}", headers=headers)
+
+    await server.client.subscribe(LOOK_UP_KEY.subject, cb=take)
+    await server.client.flush()
+    with pytest.raises(NotFound) if fails else contextlib.nullcontext():
+        assert await client.ask_long(LOOK_UP_KEY, ASK, 30) == FoundKey()
+    await client.close()
+    await server.close()
+
+
+async def test_a_long_question_ends_with_the_one_who_asks(
+    nats: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await Bus.connect(BusSettings(url=nats.url), "client")
+    monkeypatch.setattr(bus_module, "BEAT", 0.02)
+    before = asyncio.all_tasks()
+    await client.client.subscribe(LOOK_UP_KEY.subject)
+    asking = asyncio.ensure_future(client.ask_long(LOOK_UP_KEY, ASK, 30))
+    await asyncio.sleep(0.1)
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert asking.cancelled()
+    assert not [t for t in asyncio.all_tasks() - before if "Bus.ask" in str(t)]
+    await client.close()
 
 
 @pytest.mark.slow
