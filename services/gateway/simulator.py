@@ -47,11 +47,16 @@ ANALYSIS = (
 
 
 # How a text asks for a tool: "use NAME", "call the `NAME` tool", "NAME tool". The name stands as
-# it is spelled, so that "Write a function" is no call of `Write`.
-CALLED = (
-    r"\b(?i:use|using|call|run|invoke)\s+(?:the\s+)?(?:tool\s+)?[`'\"]?{0}(?![\w-])"
-    r"|(?<![\w-]){0}[`'\"]?\s+tool\b"
+# it is spelled, so that "Write a function" is no call of `Write`. Whatever the text and the names
+# are, looking costs little: a bounded piece of the text is read once for all tools.
+ASKED_FOR = (
+    re.compile(
+        r"\b(?i:use|using|call|run|invoke)"
+        r"(?=\s{1,20}(?:the\s{1,20})?(?:tool\s{1,20})?[`'\"]?([\w-]{1,128})(?![\w-]))"
+    ),
+    re.compile(r"(?<![\w-])([\w-]{1,128})(?=[`'\"]?\s{1,20}tool\b)"),
 )
+LOOKED_AT = 8_000
 
 
 class Simulator(httpx.AsyncBaseTransport):
@@ -195,19 +200,27 @@ def _tool_use(body: dict[str, Any]) -> dict[str, Any] | None:
     choice = body.get("tool_choice") or {}
     if answered or choice.get("type") == "none":
         return None
+    asked_for = _asked_for(text[-LOOKED_AT:])
     for tool in body.get("tools") or []:
         name = tool.get("name") or ""
-        if name and _is_called(name, choice, text):
+        if name and _is_called(name, choice, asked_for):
             made = hashlib.sha256(f"{name}{text}".encode()).hexdigest()[:20]
             example = _example(tool.get("input_schema"))
             return {"type": "tool_use", "id": f"toolu_sim_{made}", "name": name, "input": example}
     return None
 
 
-def _is_called(name: str, choice: dict[str, Any], text: str) -> bool:
+def _is_called(name: str, choice: dict[str, Any], asked_for: set[str]) -> bool:
     if choice.get("type") in ("any", "tool"):
         return choice.get("name") in (None, name)
-    return not _mentions(text, *GUIDE) and bool(re.search(CALLED.format(re.escape(name)), text))
+    return name in asked_for
+
+
+def _asked_for(text: str) -> set[str]:
+    """The names that a text asks for as tools, whether there are such tools or not."""
+    if _mentions(text, *GUIDE):
+        return set()
+    return {name for form in ASKED_FOR for name in form.findall(text)}
 
 
 def _mentions(text: str, *words: str) -> bool:

@@ -1,6 +1,7 @@
 """Without a provider key the simulator answers: a sound request as a provider would, any other
 with an error that names the field."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -105,7 +106,7 @@ async def test_a_claude_of_tomorrow_is_answered_and_booked_at_the_dearest_price(
 
 async def called(http: httpx.AsyncClient, text: str, **more: Any) -> str:
     """The tool that is called, or the empty text."""
-    body = ask(text, tools=TOOLS, **more) | {"model": FREE["model"]}
+    body = ask(text, **{"tools": TOOLS, **more}) | {"model": FREE["model"]}
     answer = await http.post("/v1/messages", json=body)
     block = answer.json()["content"][0]
     return str(block.get("name", ""))
@@ -138,3 +139,13 @@ async def test_a_tool_choice_is_obeyed(http: httpx.AsyncClient) -> None:
     assert await called(http, "Hi", tool_choice={"type": "tool", "name": "Edit"}) == "Edit"
     assert await called(http, "Hi", tool_choice={"type": "any"}) == "get_weather"
     assert await called(http, "use Bash", tool_choice={"type": "none"}) == ""
+
+
+async def test_odd_names_in_a_text_of_blanks_are_answered_quickly(http: httpx.AsyncClient) -> None:
+    names = (" ", "\t", "  ", "(x+)+", "{0}", "x" * 200_000, *(f"t{n}" for n in range(2_000)))
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in names]
+    start = time.monotonic()
+    for text in (" " * 1_000_000, "use the tool " + " " * 1_000_000, "use the " * 100_000):
+        assert await called(http, text, tools=tools) == ""
+    assert time.monotonic() - start < 10
+    assert await called(http, " " * 1_000_000 + "use t7", tools=tools) == "t7"
