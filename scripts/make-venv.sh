@@ -12,9 +12,12 @@ consider() { # consider PYTHON NEWEST: keep it if it is clearly faster than the 
   path=$(command -v "$1" 2>/dev/null) || return 0
   case $seen in *" $path "*) return 0 ;; esac
   seen="$seen$path "
-  if ! answer=$("$path" "$probe" "$2" 2>&1); then
+  if ! answer=$("$path" "$probe" "$2" 2>/dev/null); then
     case $answer in *venv*) without_venv=$path ;; esac
-  elif [ -z "$best" ] || [ $((answer * 10)) -lt $((speed * 9)) ]; then
+    return 0
+  fi
+  case $answer in '' | *[!0-9]*) return 0 ;; esac
+  if [ -z "$best" ] || [ $((answer * 10)) -lt $((speed * 9)) ]; then
     best=$path speed=$answer
   fi
 }

@@ -1,19 +1,25 @@
 """Print how fast this Python is (microseconds of CPU for a fixed piece of work; less is better),
-or, on standard error, why no environment can be made with it. The argument is the newest 3.N that
-will do. For `make-venv.sh`."""
+or why no environment can be made with it, and fail. The argument is the newest 3.N that will do.
+For `make-venv.sh`, which reads standard output only: a Python may warn on the other."""
 
 import sys
 import time
 
+
+def refuse(why: str) -> None:
+    print(why)
+    sys.exit(1)
+
+
 if sys.version_info < (3, 11):  # noqa: UP036 (older ones run this too)
-    sys.exit("older than 3.11")
+    refuse("older than 3.11")
 if sys.version_info > (3, int(sys.argv[1]), 99):
-    sys.exit(f"newer than 3.{sys.argv[1]}")
+    refuse(f"newer than 3.{sys.argv[1]}")
 try:
     import ensurepip  # noqa: F401
     import venv  # noqa: F401
 except ImportError:
-    sys.exit("lacks the venv module")
+    refuse("lacks the venv module")
 
 
 class Order:

@@ -68,6 +68,19 @@ def test_a_little_faster_changes_nothing(machine: Path) -> None:
     assert make(machine)[2] == "python3.11"
 
 
+def test_a_python_that_warns_is_taken_all_the_same(machine: Path) -> None:
+    install(machine, "python3.11", "echo a warning >&2; echo 5400")
+    install(machine, "python3", "echo a venv warning >&2; echo 3000")
+    assert make(machine)[::2] == (0, "python3")
+
+
+def test_a_python_that_does_not_say_a_number_is_passed_over(machine: Path) -> None:
+    install(machine, "python3.12", "echo welcome; echo 3000")
+    install(machine, "python3.11", "true")
+    install(machine, "python3", "echo 5400")
+    assert make(machine)[::2] == (0, "python3")
+
+
 def test_a_newer_python_is_taken_if_there_is_no_other(machine: Path) -> None:
     install(machine, "python3.13", '[ "$2" = 99 ] && echo 100 || exit 1')
     assert make(machine)[2] == "python3.13"
@@ -84,8 +97,8 @@ def test_a_python_named_by_hand_is_taken_however_slow(machine: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [
-        ("echo lacks the venv module >&2; exit 1", "apt-get install python3-venv"),
-        ("echo older than 3.11 >&2; exit 1", "Python 3.11 or newer is needed"),
+        ("echo lacks the venv module; exit 1", "apt-get install python3-venv"),
+        ("echo older than 3.11; exit 1", "Python 3.11 or newer is needed"),
     ],
 )
 def test_without_a_fit_python_one_line_says_what_to_do(
@@ -101,4 +114,4 @@ def test_the_probe_times_this_very_python() -> None:
     done = subprocess.run([*probe, "99"], capture_output=True, text=True, timeout=60)
     assert int(done.stdout) > 100
     done = subprocess.run([*probe, "10"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and done.stderr == "newer than 3.10\n"
+    assert done.returncode == 1 and done.stdout == "newer than 3.10\n"
