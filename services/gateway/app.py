@@ -1,5 +1,6 @@
 """The ASGI application: message endpoints first, as plain callables; FastAPI for the rest."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -36,6 +37,7 @@ from services.gateway.routes import (
     reports,
 )
 
+log = logging.getLogger(__name__)
 MESSAGES = ("/v1/messages", "/messages", "/v1/v1/messages")
 OPENAI = {
     "/v1/chat/completions": "chat",
@@ -153,18 +155,20 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _fault(request: Request, error: Exception) -> Response:
     """The server logs what it was: Starlette raises it again once this is sent."""
-    return Refusal(Fault())
+    request_id = new_request_id()
+    log.error("%s failed", request_id)
+    return Refusal(Fault(), request_id)
 
 
 class Refusal(Response):
     """An error as a FastAPI response, rendered by the one place that renders errors."""
 
-    def __init__(self, error: MuxError) -> None:
+    def __init__(self, error: MuxError, request_id: str = "") -> None:
         super().__init__()
-        self._error = error
+        self._error, self._id = error, request_id or new_request_id()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await refuse(send, door_of(scope["path"]), self._error, new_request_id())
+        await refuse(send, door_of(scope["path"]), self._error, self._id)
 
 
 def _secured(send: Send) -> Send:

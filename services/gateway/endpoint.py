@@ -164,7 +164,8 @@ async def refuse(
     headers: Headers = list(extra or ())
     if not any(name == b"x-modelmuxer-request-id" for name, _ in headers):
         headers.append((b"x-modelmuxer-request-id", request_id.encode()))
-        report_refusal(status, error, request_id)
+        if not isinstance(error, Fault):  # that is in the log already, by its id
+            report_refusal(status, error, request_id)
     if isinstance(error, Relayed) and error.native and door.name == "messages":
         headers += _relayed(error)
         body = error.body

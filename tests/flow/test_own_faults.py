@@ -1,6 +1,7 @@
 """What breaks in the gateway itself: an error in the client's shape, and nothing stays reserved."""
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -104,6 +105,17 @@ async def test_after_a_fault_of_ours_nothing_stays_reserved(mux: Stack) -> None:
         await settled(plain)
 
 
+async def test_a_fault_of_ours_has_one_line_beside_its_id(
+    mux: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with gateway(mux, answering(Broken())) as http:
+        answer = await http.post("/v1/messages", json=ask())
+    lines = [record.getMessage() for record in caplog.records if "modelmuxer." in record.name]
+    assert len(lines) == 1 and " 500 internal" in lines[0]
+    assert f"{answer.headers['x-modelmuxer-request-id']} failed" in caplog.messages
+
+
 async def test_a_fault_between_reserving_and_sending_frees_the_reservation(mux: Stack) -> None:
     before = len(await mux.rows(0))
     async with gateway(mux, lambda kit: msgspec.structs.replace(kit, spans=None)) as http:
@@ -147,12 +159,18 @@ async def test_an_answer_without_a_price_is_given_and_booked_as_reserved(
 @pytest.mark.parametrize(
     "path", ["/v1/messages/count_tokens", "/v1/chat/completions", "/v1/models/x", "/v1/embeddings"]
 )
-async def test_every_path_tells_a_fault_of_ours_in_its_own_shape(mux: Stack, path: str) -> None:
+async def test_every_path_tells_a_fault_of_ours_in_its_own_shape_and_logs_the_id_it_told(
+    mux: Stack, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     broken = {"catalogue": None, "deployments": None, "open_calls": None}
     async with gateway(mux, lambda kit: msgspec.structs.replace(kit, **broken)) as http:
         body = SMALL | ({"input": "hi"} if path.endswith("embeddings") else {})
         answer = await http.request("GET" if "models" in path else "POST", path, json=body)
-    assert answer.status_code == 500 and answer.headers["x-modelmuxer-request-id"]
+    assert answer.status_code == 500
+    failed = f"{answer.headers['x-modelmuxer-request-id']} failed"
+    lines = [line for line in caplog.messages if line.startswith(("req_", "refused"))]
+    assert lines == [failed]
     if "chat" in path or "embeddings" in path:
         assert answer.json()["error"]["type"] == "server_error"
     else:
