@@ -121,7 +121,11 @@ class MessagesEndpoint:
             body = door.whole(await finished(self._kit, call, reply.body))
             head = heads(call, reply)
             call.told = True
-            await send_answer(send, reply.status, head, body, [])
+            async with asyncio.timeout(self._kit.settings.gateway.timeouts.total):
+                await send_answer(send, reply.status, head, body, [])
+        except TimeoutError:
+            broken = "client_gone"
+            raise ClientGone from None
         except BaseException as error:
             broken = cause_of(error)
             raise
@@ -145,6 +149,8 @@ class MessagesEndpoint:
             else:
                 await relay(self._kit, call, reply, out, partial(heads, call, reply, stream=True))
             await out.end()
+        except ClientGone:
+            raise
         except BaseException as error:
             call.told = out.started
             if call.told and (call.stopped or not isinstance(error, asyncio.CancelledError)):

@@ -7,7 +7,7 @@ us send `ping` events (comments do not count for clients). A stream that breaks 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from libs.common.errors import MuxError, PiiBlocked, Unavailable, UpstreamFailed
 from services.gateway.answers import keep
@@ -16,7 +16,7 @@ from services.gateway.call import Call, Reply
 from services.gateway.door import Door
 from services.gateway.errors import Headers
 from services.gateway.exchange import tell_exchange
-from services.gateway.http import SECURITY_HEADERS, SSE, Send
+from services.gateway.http import SECURITY_HEADERS, SSE, ClientGone, Send
 from services.gateway.kit import Kit
 from services.gateway.output import Passage
 from services.gateway.stream import PING, Meter
@@ -25,6 +25,10 @@ from services.gateway.upstream import CallFailed
 # How exactly a silence is timed, in seconds: a timer set anew for every piece costs half as much
 # as all that we do with the piece (measured).
 GRAIN = 1.0
+# A loop may call at a time this much too early.
+TICK = 0.01
+# How long a client that reads nothing more may keep the last words waiting.
+LAST_WORDS = 5.0
 CUT = "the provider's stream ended before the answer was complete; send the request again"
 
 
@@ -39,6 +43,7 @@ class EventStream:
         self.boundary = True
         self.started = False
         self.over = False
+        self.writing = False
 
     def arm(self, after: float) -> None:
         """Start pinging when nothing was sent for `after` seconds."""
@@ -55,24 +60,29 @@ class EventStream:
         out = self._door.feed(data)
         if not out:
             return
+        self.writing = True
         if self._lock.locked():
             async with self._lock:
                 pass
         self._last = time.monotonic()
         self.boundary = out.endswith(b"\n\n") or out.endswith(b"\r\n\r\n")
         await self._send({"type": "http.response.body", "body": out, "more_body": True})
+        self.writing = False
 
     async def fail(self, error: MuxError, request_id: str) -> None:
-        """One error event, on a line of its own; none after the end of a whole answer."""
+        """One error event, on a line of its own; none after the end of a whole answer. Raises
+        ClientGone where nobody reads it."""
         if self.over:
             return
         self.over = True
         event = self._door.error_event(error, request_id)
-        await self._raw(event if self.boundary else b"\n\n" + event)
+        await _last(self._raw(event if self.boundary else b"\n\n" + event))
 
     async def end(self) -> None:
+        """Raises ClientGone where nobody reads it."""
         self.disarm()
-        await self._send({"type": "http.response.body", "body": self._door.close()})
+        body = self._door.close()
+        await _last(self._send({"type": "http.response.body", "body": body}))
 
     def disarm(self) -> None:
         if self._pinging:
@@ -101,10 +111,10 @@ async def relay(
     kit: Kit, call: Call, reply: Reply, out: EventStream, head: Callable[[], Headers]
 ) -> None:
     """Send the held and the coming events to their end; book the attempt, whatever happens."""
-    timeouts = kit.settings.gateway.timeouts
-    end = call.timings.started + timeouts.total
+    timeouts, clock = kit.settings.gateway.timeouts, asyncio.get_running_loop().time
+    end = clock() + timeouts.total - (time.monotonic() - call.timings.started)
     kept: list[bytes] = []
-    broken = "client_gone"
+    broken = ""
     try:
         await out.start(reply.status, head())
         await _pump(kit, call, reply, out, kept, (timeouts.idle, end))
@@ -113,7 +123,10 @@ async def relay(
             await out.fail(UpstreamFailed(CUT), call.id)
         out.over = True
     except TimeoutError:
-        broken = "timeout" if time.monotonic() >= end else "idle"
+        if out.writing:
+            broken = "client_gone"
+            raise ClientGone from None
+        broken = "timeout" if clock() >= end - TICK else "idle"
         words = f"the provider was silent for {timeouts.idle:g} s"
         if broken == "timeout":
             words = f"the answer took longer than {timeouts.total:g} s"
@@ -147,20 +160,30 @@ async def _pump(
     passage = Passage(kit, call)
     idle, end = bounds
     grain = min(GRAIN, idle / 10)
-    renewed = time.monotonic()
-    await out.write(await passage.feed(reply.held))
-    if call.kept:
-        kept.append(reply.held)
+    # The loop's own clock: where a machine sleeps, others may stand still meanwhile.
+    clock = asyncio.get_running_loop().time
+    renewed = clock()
     async with asyncio.timeout_at(min(renewed + idle + grain, end)) as limit:
+        await out.write(await passage.feed(reply.held))
+        if call.kept:
+            kept.append(reply.held)
         async for piece in reply.rest:
-            now = time.monotonic()
+            now = clock()
             if now - renewed >= grain:
                 limit.reschedule(min(now + idle + grain, end))
                 renewed = now
             if call.kept:
                 kept.append(piece)
             await out.write(await passage.feed(piece))
-    await out.write(await passage.close())
+        await out.write(await passage.close())
+
+
+async def _last(sending: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(LAST_WORDS):
+            await sending
+    except TimeoutError:
+        raise ClientGone from None
 
 
 def _broken(meter: Meter) -> str:

@@ -5,6 +5,7 @@ httpx's own transport. The transport is called below `AsyncClient`, which adds n
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import ssl
@@ -74,7 +75,8 @@ class HttpReply:
 
     async def close(self) -> None:
         """Let go of the connection; an answer not read to its end is cancelled with it."""
-        await self._response.aclose()
+        with contextlib.suppress(httpx.HTTPError):
+            await self._response.aclose()
 
 
 class Upstreams:
@@ -183,7 +185,8 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
 def _failure(error: httpx.HTTPError | aiohttp.ClientError) -> CallFailed:
     """What happened, in words for the caller: where, and why."""
     cause = error.__cause__ if isinstance(error, httpx.HTTPError) else error
-    log.debug("a call failed: %r", cause)
+    # Never their repr: it holds what was sent, the key among it.
+    log.debug("a call failed: %s", type(cause or error).__name__)
     match cause:
         case aiohttp.ClientConnectorError():
             return _unreached(cause)
