@@ -8,6 +8,7 @@ import msgspec
 from libs.common.errors import InvalidRequest
 from services.gateway.adapt import adapt_claude
 from services.gateway.providers.base import Json, Origin, Translated
+from services.gateway.providers.form import check_form
 from services.gateway.providers.reading import THREAD, count_dropped
 
 # What its own client is told by header, or by the address.
@@ -22,6 +23,7 @@ def prepare(
     betas come in the field `anthropic_beta`; one that the cloud does not know is refused there,
     so it goes together with its field."""
     dropped: Counter[str] = Counter()
+    check_form(request)
     if request.get("thread") is not None:
         raise InvalidRequest("thread: message threads are kept by Anthropic only", THREAD)
     fields = {

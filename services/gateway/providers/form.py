@@ -150,6 +150,7 @@ def check_block(block: Json, where: str) -> None:
 
 def check_tool(tool: Any, where: str) -> None:
     _is(tool, OBJECT, where)
+    may(tool, "name", STRING, where)
     if (may(tool, "type", STRING, where) or "custom") != "custom":
         return  # of the provider's own making, in a form of its own
     if not must(tool, "name", STRING, where):
