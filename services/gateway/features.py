@@ -290,8 +290,7 @@ def _server_tool(tool: Tool) -> str:
 
 def _most_uses(tool: Tool) -> int:
     """How often a server tool may be called; 0 where it says nothing."""
-    uses = tool.max_uses
-    return uses if _server_tool(tool) and isinstance(uses, int) and 0 < uses < 10**6 else 0
+    return _number(tool.max_uses, 10**6) if _server_tool(tool) else 0
 
 
 def _thinking(fields: Fields) -> tuple[Thinking, int]:
@@ -301,9 +300,13 @@ def _thinking(fields: Fields) -> tuple[Thinking, int]:
     if field.type == "adaptive":
         return "adaptive", 0
     if field.type == "enabled":
-        budget = field.budget_tokens
-        return "budget", budget if isinstance(budget, int) and 0 < budget < 10**9 else 0
+        return "budget", _number(field.budget_tokens, 10**9)
     return "off", 0
+
+
+def _number(value: Any, end: int) -> int:
+    """A number below `end`; 0 for all else, `true` too, which Python counts among the numbers."""
+    return value if type(value) is int and 0 < value < end else 0
 
 
 def _decoded(fields: Fields, name: str, kind: type[T]) -> T | None:

@@ -1,6 +1,7 @@
 """Without a provider key the simulator answers: a sound request as a provider would, any other
 with an error that names the field."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,8 @@ from tests.flow.asks import SMALL, WEATHER, ask
 from tests.flow.malformed import BAD, HEAD, MISFORMED, NOT_UTF8, Case, ids
 from tests.flow.test_refusals import shaped
 from tests.support.json import CHANGES
+from tests.support.rich import CHAT, COMMON, RESPONSES
+from tests.support.spoil import spoilt
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +94,25 @@ async def test_whatever_a_field_holds_nothing_breaks(
         answers.append(await http.post("/v1/messages/count_tokens", json=body))
     for answer in answers:
         assert answer.status_code in (200, 400), answer.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "door, body",
+    [("messages", COMMON), ("chat/completions", CHAT), ("responses", RESPONSES)],
+    ids=["messages", "chat", "responses"],
+)
+async def test_one_wrong_thing_anywhere_is_answered_or_refused(
+    http: httpx.AsyncClient, door: str, body: dict[str, Any]
+) -> None:
+    requests = spoilt(body)
+
+    async def asking() -> None:
+        for place, request in requests:
+            answer = await http.post(f"/v1/{door}", json=request)
+            assert answer.status_code in (200, 400, 404), (place, answer.text)
+
+    await asyncio.gather(*(asking() for _ in range(8)))
 
 
 async def test_a_claude_of_tomorrow_is_answered_and_booked_at_the_dearest_price(mux: Stack) -> None:
