@@ -6,13 +6,16 @@ BIN := .venv/bin
 PORT ?=
 UP_OPTIONS := $(if $(PORT),--port $(PORT)) $(ARGS)
 
-.PHONY: run test check fmt bench bench-pii bench-peers bench-routing bench-scale compat-prove lock sbom install help
+.PHONY: run test explore check fmt bench bench-pii bench-peers bench-routing bench-scale compat-prove lock sbom install help
 
 run: .venv/.installed-all  ## Install what is missing and start everything (PORT=8080 ARGS="--data-dir D")
 	@$(BIN)/modelmuxer up $(UP_OPTIONS)
 
 test: .venv/.installed-dev  ## Run the tests on real nats-server, Redis and ClickHouse (< 3 min)
 	@$(BIN)/pytest -m "not slow" -n 3 --dist loadfile $(ARGS)
+
+explore: .venv/.installed-dev  ## Run the property tests with new examples (N=5 times)
+	@for i in $$(seq $(or $(N),5)); do HYPOTHESIS_PROFILE=explore $(BIN)/pytest -m hypothesis -n 3 $(ARGS) || exit; done
 
 check: .venv/.installed-dev  ## Lint, formatting, types
 	$(BIN)/ruff check .

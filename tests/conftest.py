@@ -1,12 +1,22 @@
 """A real nats-server and a real Redis per test; nothing of ours is ever mocked."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.product import REPOSITORY, SETTINGS, Product, started
 from tests.support.servers import Server, nats_server, redis_server, running
+
+# The same examples on every machine and at every run; `make explore` looks at others.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+# A shell starts its background jobs with SIGINT ignored, and what they start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -161,8 +161,8 @@ def test_the_history_is_kept_for_its_owner(tmp_path: Path, terminal: Terminal) -
 def test_a_signal_in_one_question_ends_it(tmp_path: Path, product: Product) -> None:
     words = [*ARGV, "-m", "Repeat: " + "one two three " * 150]
     env = environment(tmp_path, product)
-    process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    assert process.stdout and process.stdout.read(10)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
-    process.stdout.close()
+    nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(words, env=env, stdin=nothing, stdout=pipe) as process:
+        assert process.stdout and process.stdout.read(10)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
