@@ -32,6 +32,7 @@ from services.gateway.http import (
     Scope,
     Send,
     discard_body,
+    leave,
     read_body,
     send_answer,
 )
@@ -67,7 +68,7 @@ class MessagesEndpoint:
             extra = own_headers(call, client_request_id(headers)) if call else _echo(headers)
             await refuse(send, door, error, request_id, extra)
         except ClientGone:
-            return
+            await leave(scope)
         except Exception:  # raised on: the server logs what it was
             log.error("%s failed", request_id)
             if call is None or not call.told:

@@ -16,6 +16,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+# What ends a connection at once, unsent bytes and all: an extension of the server's.
+CUT = "modelmuxer.cut"
 JSON = (b"content-type", b"application/json")
 SSE = (b"content-type", b"text/event-stream; charset=utf-8")
 
@@ -29,7 +31,7 @@ SECURITY_HEADERS: Headers = [
 
 
 class ClientGone(Exception):
-    """The client closed its connection before its request was complete."""
+    """The client closed its connection before its request was complete, or reads nothing more."""
 
 
 class RequestHeaders:
@@ -103,3 +105,11 @@ async def send_answer(
     pairs = [*headers, length, *extra, *SECURITY_HEADERS]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
+
+
+async def leave(scope: Scope) -> None:
+    """Cut off a client that reads nothing: closed in order, its connection would stay, and keep
+    the gateway from stopping, until what waits for it is read."""
+    if cut := scope.get("extensions", {}).get(CUT):
+        cut["now"]()
+        await asyncio.sleep(0)  # the server hears of it before it looks for the answer's end

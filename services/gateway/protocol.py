@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from services.gateway.call import new_request_id
 from services.gateway.errors import HttpFault, body_of
-from services.gateway.http import JSON, SECURITY_HEADERS
+from services.gateway.http import CUT, JSON, SECURITY_HEADERS
 
 MAX_HEAD = 128 * 1024
 
@@ -51,6 +51,10 @@ class BoundedProtocol(HttpToolsProtocol):
         # What came with the head may be body; only a head without an end grows beyond bounds.
         if not self._in_body and self._size > MAX_HEAD and not self.transport.is_closing():
             self._refuse(431, f"headers: over {MAX_HEAD // 1024} KB; send smaller ones")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {CUT: {"now": self.transport.abort}}
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()

@@ -3,13 +3,22 @@
 import asyncio
 import contextlib
 import json
+import socket
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.support.stack import KEYS, Stack
+from tests.flow.asks import WEATHER, streamed
+from tests.support.provider import use
+from tests.support.servers import Server
+from tests.support.stack import KEYS, Stack, stack
 
 pytestmark = pytest.mark.anyio
+HEAD = (
+    "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nx-api-key: {plain}\r\n"
+    "content-length: {size}\r\n\r\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +106,20 @@ async def test_a_kept_connection_answers_again_and_again(mux: Stack) -> None:
     last = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     answer = await sent(mux, ask, ask, last)
     assert answer.count(b"HTTP/1.1 200") == 3
+
+
+async def test_a_client_that_reads_nothing_is_booked_and_keeps_no_gateway_from_stopping(
+    tmp_path: Path, nats: Server, redis: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps(streamed(tools=[WEATHER])).encode()
+    idle = "[gateway.timeouts]\nidle = 0.5"
+    with socket.socket() as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with stack(tmp_path, nats, redis, gateway="drain = 30", more=idle) as mux:
+            mux.provider.script(use("get_weather", {"city": "x" * 8_000_000}, deltas=64))
+            silent.connect(("127.0.0.1", mux.port))
+            silent.sendall(HEAD.format(size=len(body), **KEYS).encode() + body)
+            (row,) = await mux.rows(1, 20)
+            assert (row.outcome, row.error) == ("cancelled", "client_gone")
+            start = time.monotonic()
+    assert time.monotonic() - start < 15 and "without completing" not in caplog.text
