@@ -120,8 +120,9 @@ class Outbox:
         """Until there is something to do, or it is time to look at what waits. A timer of our
         own: `wait_for` makes a task for every message."""
         loop, timer = asyncio.get_running_loop(), None
-        if self._queue or self._look:
-            seconds = STALLED_SECONDS if self._queue else AGAIN_SECONDS
+        busy = self._queue or self._sending  # what comes now may have to wait
+        if busy or self._look:
+            seconds = STALLED_SECONDS if busy else AGAIN_SECONDS
             timer = loop.call_later(seconds, self._wake.set)
         try:
             await self._wake.wait()

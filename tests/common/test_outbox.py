@@ -128,3 +128,19 @@ async def test_what_happens_at_once_travels_together_and_is_told_once(
     info = await bus.client.jetstream().stream_info(EVENTS_STREAM, subjects_filter=">")
     assert info.state.subjects[USED.subject] < 200
     assert info.state.subjects[FEEDBACK.subject] == 200
+
+
+async def test_an_acknowledgement_that_does_not_come_holds_nothing_up(
+    nats: Server, tmp_path: Path
+) -> None:
+    bus = await Bus.connect(BusSettings(url=nats.url), "test")
+    journal = await bus.client.subscribe(USED.subject)
+    await bus.client.flush()
+    async with Outbox(bus, JournalSettings(ack_timeout=20), tmp_path / "gateway") as outbox:
+        outbox.put(USED, row("first"), "first.1")
+        first = await journal.next_msg(10)
+        outbox.put(USED, row("second"), "second.1")
+        second = await journal.next_msg(10)
+        for message in (first, second):
+            await message.respond(b"{}")
+    await bus.close()
