@@ -179,7 +179,8 @@ class Up:
 
     def _on_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        kept_on = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # `nohup`
+        for sign in (signal.SIGINT, signal.SIGTERM, *(() if kept_on else (signal.SIGHUP,))):
             loop.add_signal_handler(sign, self._signalled)
 
     def _signalled(self) -> None:

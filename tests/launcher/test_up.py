@@ -29,13 +29,13 @@ PROVIDER_NAMES = ("ANTHROPIC", "OPENAI", "GEMINI", "GOOGLE", "MISTRAL", "API_KEY
 class Launched:
     """One `modelmuxer up` in a folder, with its terminal in a file."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *before: str) -> None:
         self.folder, self.url = folder, f"http://127.0.0.1:{port}"
         self.log = folder / "terminal"
         environment = {k: v for k, v in os.environ.items() if not k.startswith(PROVIDER_NAMES)}
         with self.log.open("w") as terminal:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "services", "up", "--port", str(port)],
+                [*before, sys.executable, "-P", "-m", "services", "up", "--port", str(port)],
                 cwd=folder,
                 env=environment,
                 stdout=terminal,
@@ -74,8 +74,8 @@ class Launched:
 
 
 @contextlib.contextmanager
-def launched(folder: Path, port: int = 0) -> Iterator[Launched]:
-    up = Launched(folder, port or free_port())
+def launched(folder: Path, port: int = 0, *before: str) -> Iterator[Launched]:
+    up = Launched(folder, port or free_port(), *before)
     try:
         up.wait_for("Ctrl-C stops it")
         yield up
@@ -106,6 +106,13 @@ def test_ctrl_c_stops_everything_and_leaves_with_zero(tmp_path: Path) -> None:
     assert up.log.read_text().endswith("\nstopped; costs and budgets stay in .modelmuxer\n")
     assert len(children) >= 7
     assert not [pid for pid in children if alive(pid)]
+
+
+def test_what_nohup_starts_outlives_its_terminal(tmp_path: Path) -> None:
+    with launched(tmp_path, 0, "nohup") as up:
+        up.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert up.call("/health") and "stopping" not in up.log.read_text()
 
 
 def test_what_is_wrong_with_a_provider_is_told_once(tmp_path: Path) -> None:
