@@ -22,9 +22,14 @@ consider() { # consider PYTHON NEWEST: keep it if it is clearly faster than the 
   fi
 }
 
+if [ -n "${PYTHON:-}" ]; then
+  set -- "$PYTHON"
+else
+  set -- python3.12 python3.11 python3 /usr/bin/python3 python3.13 python3.14
+fi
 for newest in 12 99; do
   seen=' '
-  for python in ${PYTHON:-python3.12 python3.11 python3 /usr/bin/python3 python3.13 python3.14}; do
+  for python; do
     [ -n "$best" ] && [ "$newest" = 99 ] || consider "$python" "$newest"
   done
 done

@@ -1,5 +1,6 @@
 """`make-venv.sh` takes the fastest Python of the machine, and says what is missing."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ def machine(tmp_path: Path) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in ("dirname", "mkdir", "sh"):
-        (folder / tool).symlink_to(f"/bin/{tool}" if Path(f"/bin/{tool}").exists() else tool)
+        (folder / tool).symlink_to(shutil.which(tool) or tool)
     return folder
 
 
@@ -89,9 +90,9 @@ def test_a_newer_python_is_taken_if_there_is_no_other(machine: Path) -> None:
 
 
 def test_a_python_named_by_hand_is_taken_however_slow(machine: Path) -> None:
-    install(machine, "mine", "echo 9000")
+    install(machine, "my own", "echo 9000")
     install(machine, "python3.11", "echo 3000")
-    assert make(machine, PYTHON=str(machine / "mine"))[2] == "mine"
+    assert make(machine, PYTHON=str(machine / "my own"))[2] == "my own"
 
 
 @pytest.mark.parametrize(
