@@ -10,8 +10,11 @@ def parse_usd(value: object) -> int:
     """Micro-dollars of a JSON number or decimal text. Raises ValueError with the reason."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError("must be a number of US dollars")
+    text = str(value)
     try:
-        amount = Decimal(str(value))
+        if not text.isascii() or "_" in text:
+            raise InvalidOperation
+        amount = Decimal(text)
     except InvalidOperation:
         raise ValueError("must be a number of US dollars, for example 5.0") from None
     if not amount.is_finite():

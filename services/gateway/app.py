@@ -7,6 +7,7 @@ from functools import partial
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
@@ -21,7 +22,17 @@ from services.gateway.door import Door, MessagesDoor, OpenAIDoor
 from services.gateway.doors import DOORS
 from services.gateway.endpoint import MessagesEndpoint, refuse
 from services.gateway.errors import Fault, HttpFault
-from services.gateway.http import SECURITY_HEADERS, Message, Receive, RequestHeaders, Scope, Send
+from services.gateway.http import (
+    SECURITY_HEADERS,
+    ClientGone,
+    Message,
+    Reading,
+    Receive,
+    RequestHeaders,
+    Scope,
+    Send,
+    discard_body,
+)
 from services.gateway.kit import Kit
 from services.gateway.peers import Peers
 from services.gateway.routes import (
@@ -73,6 +84,7 @@ class App:
         self._check_host = is_loopback(gateway.host)
         self._allowed = frozenset([gateway.host, *gateway.allowed_hosts])
         self._tls = bool(gateway.tls_cert)
+        self._most = gateway.max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,12 +98,14 @@ class App:
                 words = f"{scope['path']}: use POST, not {scope['method']}"
                 raise HttpFault(405, words, {"allow": "POST"})
         except MuxError as error:
+            await discard_body(receive, self._most)
             await refuse(send, door_of(scope["path"]), error, new_request_id())
             return
         if endpoint:
             await endpoint(scope, receive, send)
         else:
-            await self._rest(scope, receive, _secured(send))
+            reading = Reading(receive)
+            await self._rest(scope, reading, _secured(send, reading, self._most))
 
     def _check(self, scope: Scope) -> None:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
@@ -113,6 +127,8 @@ def _fastapi(kit: Kit) -> FastAPI:
     app.add_exception_handler(MuxError, _mux_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(ClientGone, _gone)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _fault)
     return app
 
@@ -124,7 +140,7 @@ async def _mux_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    path = request.url.path
+    path = request.scope["path"][:200]
     words = {
         404: f"{path}: no such path; the messages are at POST /v1/messages",
         405: f"{path}: {request.method} is not allowed here",
@@ -153,6 +169,11 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     return Refusal(InvalidRequest(f"{field}: {first['msg']}"))
 
 
+async def _gone(request: Request, error: Exception) -> Response:
+    """The client left in the middle of its body: nobody is there to be told."""
+    return Response(status_code=499)
+
+
 async def _fault(request: Request, error: Exception) -> Response:
     """The server logs what it was: Starlette raises it again once this is sent."""
     request_id = new_request_id()
@@ -171,11 +192,14 @@ class Refusal(Response):
         await refuse(send, door_of(scope["path"]), self._error, self._id)
 
 
-def _secured(send: Send) -> Send:
-    """The security headers on every answer; what an endpoint set itself stays."""
+def _secured(send: Send, reading: Reading, most: int) -> Send:
+    """The security headers on every answer; what an endpoint set itself stays. A client that
+    is still sending its body is let finish, so that it can read a refusal."""
 
     async def secured(message: Message) -> None:
         if message["type"] == "http.response.start":
+            if message["status"] >= 400 and reading.left:
+                await discard_body(reading, most)
             headers = list(message["headers"])
             names = {name for name, _ in headers}
             message["headers"] = headers + [h for h in SECURITY_HEADERS if h[0] not in names]

@@ -84,6 +84,18 @@ async def _read(receive: Receive, limit: int) -> bytes:
     return b"".join(parts)
 
 
+class Reading:
+    """A request's body as it is received; `left` until its end has been seen."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self.left = receive, True
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self.left = bool(message.get("more_body"))
+        return message
+
+
 async def discard_body(receive: Receive, limit: int, seconds: float = 2.0) -> None:
     """Let the client finish sending, within reason, so that it can read our refusal."""
     try:
@@ -94,7 +106,8 @@ async def discard_body(receive: Receive, limit: int, seconds: float = 2.0) -> No
 
 
 def _too_large(limit: int) -> InvalidRequest | TooLarge:
-    return TooLarge(f"the request body is over {limit // (1024 * 1024)} MB; send less at once")
+    size = f"{limit // 1024**2} MB" if limit >= 1024**2 else f"{limit // 1024} KB"
+    return TooLarge(f"the request body is over {size}; send less at once")
 
 
 async def send_answer(

@@ -16,6 +16,7 @@ from libs.common.errors import Forbidden, InvalidRequest, Unauthenticated
 from services.gateway.body import UNREADABLE
 from services.gateway.dashboard.live import Live
 from services.gateway.dashboard.session import CSRF_HEADER, Sessions, set_cookie, token_of
+from services.gateway.http import RequestHeaders, read_body
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {
@@ -33,7 +34,7 @@ PAGE_HEADERS = {
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
 }
-MAX_LOGIN = 4096
+MAX_LOGIN, LOGIN_SECONDS = 4096, 10.0
 WRONG_KEY_SECONDS = 0.5
 
 FindKey = Callable[[str], Awaitable[Key]]
@@ -115,11 +116,8 @@ def _static(file: Path) -> Route:
 async def _login_form(request: Request) -> Login:
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise InvalidRequest("content-type: send the key as JSON")
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_LOGIN:
-            raise InvalidRequest('key: send {"key": "…"}, at most 4 KB')
+    headers = RequestHeaders(request.scope["headers"])
+    body = await read_body(headers, request.receive, MAX_LOGIN, LOGIN_SECONDS)
     try:
         return msgspec.json.decode(body, type=Login)
     except (msgspec.ValidationError, *UNREADABLE):

@@ -58,12 +58,12 @@ async def set_budget(request: Request) -> dict[str, Any]:
 async def list_budgets(request: Request) -> dict[str, Any]:
     """Each budget that applies to the caller; an administrator sees all of the org."""
     who = await principal(request)
-    query = request.query_params
+    query = dict[str, object](request.query_params)
     ask = ListBudgets(
         principal=who,
         all=who.admin,
-        scope=query.get("scope", ""),
-        scope_id=query.get("scope_id", ""),
+        scope=one_of(query, "scope", (*SCOPES, ""), ""),
+        scope_id=text(query, "scope_id"),
     )
     found = await kit_of(request).bus.ask(LIST_BUDGETS, ask)
     return {"budgets": [budget_json(state) for state in found.budgets], "currency": "USD"}
@@ -108,14 +108,16 @@ def _amount(value: object) -> int:
     except ValueError as error:
         raise InvalidRequest(f"budget_limit: {error}") from None
     if limit <= 0:
-        raise InvalidRequest("budget_limit: must be above 0; DELETE the budget to remove it")
+        raise InvalidRequest(
+            "budget_limit: must be at least 0.000001 US dollars; DELETE removes it"
+        )
     return limit
 
 
 def _thresholds(value: object) -> tuple[float, ...]:
-    if not isinstance(value, list) or len(value) > 20:
+    if not isinstance(value, list) or len(value) > 10:
         raise InvalidRequest(
-            "alert_thresholds: must be a list of percentages, such as [50, 80, 95]"
+            "alert_thresholds: must be a list of at most 10 percentages, such as [50, 80, 95]"
         )
     for each in value:
         if isinstance(each, bool) or not isinstance(each, int | float) or not 0 < each <= 100:

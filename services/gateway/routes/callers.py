@@ -1,5 +1,6 @@
 """Who is calling a route that is not a message endpoint."""
 
+import msgspec
 from fastapi import Request
 
 from libs.common.contracts.identity import Key, Principal
@@ -7,7 +8,7 @@ from libs.common.errors import Forbidden, InvalidRequest
 from services.gateway.auth import credentials, principal_of
 from services.gateway.body import UNREADABLE, unreadable
 from services.gateway.dashboard.session import CSRF_HEADER
-from services.gateway.http import RequestHeaders
+from services.gateway.http import RequestHeaders, read_body
 from services.gateway.kit import Kit
 
 MAX_JSON = 1024 * 1024
@@ -43,12 +44,10 @@ async def administrator(request: Request) -> Principal:
 
 
 async def json_object(request: Request) -> dict[str, object]:
-    """The body as a JSON object. Raises InvalidRequest."""
-    import msgspec
-
-    raw = await request.body()
-    if len(raw) > MAX_JSON:
-        raise InvalidRequest("the body is larger than this endpoint takes (1 MB)")
+    """The body as a JSON object. Raises InvalidRequest, and what reading it raises."""
+    headers = RequestHeaders(request.scope["headers"])
+    seconds = kit_of(request).settings.gateway.timeouts.body
+    raw = await read_body(headers, request.receive, MAX_JSON, seconds)
     try:
         body = msgspec.json.decode(raw or b"{}", type=dict[str, object])
     except msgspec.ValidationError:

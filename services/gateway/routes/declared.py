@@ -61,7 +61,7 @@ BUDGET: Schema = {
         "alert_thresholds": {
             "type": "array",
             "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
-            "maxItems": 20,
+            "maxItems": 10,
             "uniqueItems": True,
             "description": "percentages, rising",
         },

@@ -41,5 +41,5 @@ def flag(form: dict[str, object], name: str, default: bool = False) -> bool:
 def one_of(form: dict[str, object], name: str, allowed: tuple[str, ...], default: str = "") -> Any:
     value = form.get(name, default)
     if value not in allowed:
-        raise InvalidRequest(f"{name}: must be one of {', '.join(allowed)}")
+        raise InvalidRequest(f"{name}: must be one of {', '.join(filter(None, allowed))}")
     return value

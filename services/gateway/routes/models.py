@@ -96,7 +96,8 @@ def _entry(id: str, display: str, created: str, owner: str) -> dict[str, Any]:
 def _limit(text: str | None) -> int:
     if text is None:
         return MAX_PAGE
-    if not text.isdigit() or not 1 <= int(text) <= MAX_PAGE:
+    # Other scripts have digits that int() does not read, and it refuses very many.
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MAX_PAGE):
         raise InvalidRequest(f"limit: must be a whole number from 1 to {MAX_PAGE}")
     return int(text)
 
