@@ -19,6 +19,9 @@ Fields = dict[str, msgspec.Raw]
 FIELDS = msgspec.json.Decoder(Fields)
 ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 
+# Far above any model's name; it is told to every service, and logged.
+MAX_MODEL = 500
+
 # What reading bytes as JSON raises, beside a wrong type.
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 NOT_UTF8 = "holds bytes that are not valid UTF-8; send the body as UTF-8"
@@ -113,6 +116,8 @@ class Body:
         value = self._value(name, str)
         if not value:
             raise InvalidRequest(f"{name}: Field required" if value is None else f"{name}: empty")
+        if len(value) > MAX_MODEL:
+            raise InvalidRequest(f"{name}: over {MAX_MODEL} characters, which no name has")
         return str(value)
 
     def _flag(self, name: str) -> bool:

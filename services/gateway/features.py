@@ -21,6 +21,7 @@ from services.gateway.bounds import KNOWN_BYTES, KNOWN_TOOLS
 
 T = TypeVar("T")
 USER_TEXT = 4096
+WORD = 64  # of a field that holds one word; a longer one is unknown to everybody
 IMAGE_TOKENS = 1_600
 DOCUMENT_TOKENS = 3_000
 OVERHEAD_TOKENS = 64
@@ -128,7 +129,7 @@ def features_of(
         opaque=seen.opaque or "thread" in fields,
         thinking=thinking,
         thinking_budget=budget,
-        effort=str(output.effort or ""),
+        effort=str(output.effort or "")[:WORD],
         structured=output.format is not UNSET or "output_format" in fields,
         thread="thread" in fields,
         continues_thread=_type_of(fields, "thread") == "continue",
@@ -285,7 +286,7 @@ def _server_tool(tool: Tool) -> str:
     """The type of a tool that the provider runs itself, e.g. web_search_20250305."""
     kind = tool.type if isinstance(tool.type, str) else ""
     client_side = ("", "custom", "bash_", "text_editor_", "computer_", "memory_")
-    return "" if kind in client_side[:2] or kind.startswith(client_side[2:]) else kind
+    return "" if kind in client_side[:2] or kind.startswith(client_side[2:]) else kind[:WORD]
 
 
 def _most_uses(tool: Tool) -> int:
@@ -320,11 +321,11 @@ def _decoded(fields: Fields, name: str, kind: type[T]) -> T | None:
 
 def _type_of(fields: Fields, name: str) -> str:
     field = _decoded(fields, name, Tool)
-    return field.type if field and isinstance(field.type, str) else ""
+    return field.type[:WORD] if field and isinstance(field.type, str) else ""
 
 
 def _plain(fields: Fields, name: str) -> str:
-    return _decoded(fields, name, str) or ""
+    return (_decoded(fields, name, str) or "")[:WORD]
 
 
 def _system_text(fields: Fields) -> str:

@@ -29,7 +29,7 @@ LONGEST = 200
 def report(call: Call, row: Usage) -> None:
     """Log the attempt and count it. Never prompt text, never a secret."""
     if log.isEnabledFor(logging.INFO):
-        log.info("%s", line(row), extra={"fields": fields(row)})
+        log.info("%s", printable(line(row)), extra={"fields": fields(row)})
     _measure(row)
 
 
@@ -99,9 +99,13 @@ def report_refusal(status: int, error: MuxError, request_id: str) -> None:
         # A provider's own words may repeat what it was sent.
         detail = "" if isinstance(error, UpstreamFailed) else error.detail
         said = " ".join(detail.split())[:LONGEST] or error.code
-        words = "".join(c if c.isprintable() else " " for c in said)
         told = {"request_id": request_id, "status": status, "error": error.code}
-        refused.info("refused %d · %s", status, words, extra={"fields": told})
+        refused.info("refused %d · %s", status, printable(said), extra={"fields": told})
+
+
+def printable(text: str) -> str:
+    """One line: what a client sends writes no lines of its own into our log."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 @contextmanager
