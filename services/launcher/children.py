@@ -199,8 +199,10 @@ class Child:
             return f": {self._fault}"
         if not self.part.log or not self.part.log.exists():
             return ""
-        lines = self.part.log.read_text(errors="replace").strip().splitlines()
-        return f": {lines[-1].strip()} (more in {self.part.log})" if lines else ""
+        lines = self.part.log.read_text(errors="replace").strip().splitlines()[-2:]
+        # Redis names the port's fault in the line before its last.
+        why = next((line for line in lines if "in use" in line), "".join(lines[-1:]))
+        return f": {why.strip()} (more in {self.part.log})" if why else ""
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[list[str]]:

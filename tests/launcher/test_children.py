@@ -1,17 +1,21 @@
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from services.launcher import stores
 from services.launcher.children import Child, Leash, Part, StartFailed
 
 pytestmark = pytest.mark.anyio
 Run = Callable[..., Awaitable[Child]]
+Describe = Callable[[Path, str], tuple[Part, dict[str, str]]]
 
 # A launcher with one child that itself has a child, as the gateway with its workers.
 LAUNCHER = """
@@ -84,6 +88,18 @@ async def test_a_child_that_ends_at_start_is_reported_with_its_last_words(
     child = await run(part("echo oh no; exit 3", ready=False, log=tmp_path / "x.log"))
     with pytest.raises(StartFailed, match="x could not start: oh no"):
         await child.wait_ready(5)
+
+
+@pytest.mark.parametrize("describe", [stores.nats, stores.redis])
+async def test_a_store_whose_port_was_taken_just_now_says_so(
+    run: Run, tmp_path: Path, describe: Describe
+) -> None:
+    store, settings = describe(tmp_path, "a-password")
+    port = urlsplit(next(iter(settings.values()))).port
+    with socket.create_server(("127.0.0.1", port or 0)):
+        child = await run(store)
+        with pytest.raises(StartFailed, match="in use"):
+            await child.wait_ready(10)
 
 
 async def test_a_child_that_says_why_it_cannot_start_is_quoted(run: Run) -> None:
