@@ -41,15 +41,29 @@ async def hedged(kit: Kit, call: Call, attempt: Attempt, others: tuple[Candidate
         failure.data["passed"] = passed
         raise
     finally:
+        await _end(kit, call, racers, won)
+
+
+async def _end(
+    kit: Kit, call: Call, racers: "set[asyncio.Future[Reply]]", won: Reply | None
+) -> None:
+    """Stop who still runs; who began in the same moment as the winner is dropped, and the winner
+    too when nobody waits for it any longer."""
+    for racer in racers:
+        racer.cancel()
+    try:
+        await asyncio.gather(*racers, return_exceptions=True)
+    except asyncio.CancelledError:
+        won = None
+        raise
+    finally:
         for racer in racers:
-            racer.cancel()
-        for late in await asyncio.gather(*racers, return_exceptions=True):
-            if isinstance(late, Reply) and late is not won:
-                await _drop(kit, call, late)
+            if not racer.cancelled() and not racer.exception() and racer.result() is not won:
+                await _drop(kit, call, racer.result())
 
 
 async def _drop(kit: Kit, call: Call, reply: Reply) -> None:
-    """It began in the same moment as the winner: its attempt is booked, its connection let go."""
+    """Its attempt is booked, its connection let go."""
     finish(kit, call, reply, broken="client_gone")
     if reply.close:
         with contextlib.suppress(CallFailed):

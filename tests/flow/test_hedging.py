@@ -5,10 +5,15 @@ import logging
 from collections.abc import AsyncIterator
 
 import httpx
+import msgspec
 import pytest
 
+from libs.common.contracts.routing import Candidate
 from libs.common.contracts.usage import Usage
+from services.gateway.kit import Kit
+from services.gateway.upstream import Upstreams
 from tests.flow.asks import ask, streamed
+from tests.flow.test_own_faults import gateway
 from tests.flow.test_spending import make_key, set_budget, settled
 from tests.support.provider import KEY, Provider, Scene, fail, hang, running, say
 from tests.support.servers import Server, paused
@@ -24,6 +29,9 @@ base_url = "{second}/openai/v1"
 """
 FIRST, SECOND = "claude-sonnet-5-5", "gpt-6.1-terra"
 ENOUGH = 20
+CANDIDATE = Candidate(
+    deployment="anthropic", provider="anthropic", model=FIRST, dialect="anthropic", estimate=0
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +113,42 @@ async def test_both_beginning_at_once_leaves_one_answer_and_two_rows(
         await rows_of(mux, answer, 2)
     await provider.idle(5)
     await second.idle(5)
+
+
+class SlowToLeave(httpx.AsyncBaseTransport):
+    """Never answers, and takes its time when it is stopped."""
+
+    def __init__(self) -> None:
+        self.leaving = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.leaving.set()
+            await asyncio.sleep(0.5)
+        raise AssertionError("unreachable")
+
+
+async def test_a_client_that_leaves_as_the_second_wins_has_both_booked(
+    mux: Stack, second: Provider
+) -> None:
+    first, before = SlowToLeave(), len(await mux.rows(0))
+
+    def raced(kit: Kit) -> Kit:
+        for _ in range(ENOUGH):
+            kit.first_tokens.note(CANDIDATE, 0.01)
+        ways = Upstreams(lambda url: way if "openai" in url else first, first)
+        return msgspec.structs.replace(kit, upstreams=ways)
+
+    async with httpx.AsyncHTTPTransport() as way, gateway(mux, raced) as http:
+        asked = asyncio.create_task(http.post("/v1/messages", json=streamed()))
+        await first.leaving.wait()
+        asked.cancel()
+        rows = (await mux.rows(before + 2))[before:]
+    assert sorted((row.model, row.outcome) for row in rows) == [
+        (FIRST, "cancelled"), (SECOND, "cancelled")
+    ]  # fmt: skip
 
 
 async def test_if_both_fail_neither_is_tried_again(
