@@ -5,16 +5,21 @@ from typing import Any
 
 import msgspec
 
+from services.gateway.providers.events import UNREADABLE
+
 TEXT_PER_DELTA = 200
 TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
 def message_of(events: bytes) -> dict[str, Any] | None:
-    """The message that a complete stream told, or None if it is not complete."""
+    """The message that a complete stream told, or None if it is not complete, or no message."""
     told = _Told()
-    for event in _events(events):
-        told.take(event)
-    return told.message()
+    try:
+        for event in _events(events):
+            told.take(event)
+        return told.message()
+    except UNREADABLE:
+        return None
 
 
 class _Told:

@@ -10,8 +10,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 
-import msgspec
-
 from libs.common.contracts.routing import SIGNATURE_SEEN, SignatureSeen
 from libs.common.errors import InvalidRequest, Unavailable, UpstreamFailed
 from services.gateway.booking import book, cause_of, oauth, subscribed
@@ -23,11 +21,14 @@ from services.gateway.headers import request_headers, response_headers, retry_af
 from services.gateway.kit import Kit
 from services.gateway.outgoing import Outgoing, outgoing
 from services.gateway.providers import DIALECTS
+from services.gateway.providers.anthropic import own_error
 from services.gateway.providers.base import Dialect, Translator
-from services.gateway.providers.events import UNREADABLE
-from services.gateway.providers.failures import blames_key
+from services.gateway.providers.chat_answers import words
+from services.gateway.providers.events import UNREADABLE, Garbled
+from services.gateway.providers.failures import MAX_WORDS, blames_key, parse
 from services.gateway.providers.names import restore
 from services.gateway.providers.signing import SIGNERS
+from services.gateway.providers.text import dump, load
 from services.gateway.stream import renamed
 from services.gateway.upstream import CallFailed, HttpReply, within
 
@@ -58,10 +59,12 @@ async def try_candidate(kit: Kit, call: Call, attempt: Attempt) -> Reply:
     except UpstreamFailed as failure:
         status = int(failure.data.get("said") or failure.data.get("status", 502))
         own = status in REJECTED_KEY and subscribed(call, attempt.candidate)
+        garbled = isinstance(failure, Garbled)
         book(
             kit, call, attempt, outcome="refused" if own else "error", status=status,
             error=f"{'subscription' if own else 'upstream'}_{status}",
             retry_after=float(failure.data.get("after", 0.0)),
+            tokens=attempt.meter.estimated(call.features.input_tokens) if garbled else None,
         )  # fmt: skip
         if status in REJECTED_KEY and not own:
             log.error("%s rejects its key: replace it", attempt.candidate.deployment)
@@ -101,10 +104,10 @@ async def _attempt(kit: Kit, call: Call, attempt: Attempt, target: Target) -> Re
             ),
             f"no answer within {patience:.3g} s",
         )
-    attempt.sent = reply.status < 400  # a refusal is not billed
+    attempt.sent = reply.status < 300  # a refusal is not billed
     attempt.upstream_id = reply.header(b"request-id") or reply.header(b"x-request-id")
     try:
-        if reply.status >= 400:
+        if reply.status >= 300:
             raise await _refusal(kit, reply, dialect, attempt)
         if not call.stream:
             return await _whole(kit, call, reply, dialect, attempt)
@@ -177,8 +180,7 @@ async def _whole(
     left = kit.settings.gateway.timeouts.total - (time.monotonic() - call.timings.started)
     body = await within(left, reply.read, "the answer did not end in time")
     await reply.close()
-    body = _canonical(body, dialect, attempt)
-    attempt.meter.message(body)
+    body = canonical(body, dialect, attempt)
     _check_refused(kit, attempt)
     return Reply(
         attempt=attempt,
@@ -188,22 +190,22 @@ async def _whole(
     )
 
 
-def _canonical(body: bytes, dialect: Dialect, attempt: Attempt) -> bytes:
-    """The answer as an Anthropic message; Anthropic's own bytes stay as they are."""
-    if dialect is DIALECTS["anthropic"]:
-        if not body.lstrip().startswith(b"{"):
-            raise UpstreamFailed(f"{attempt.candidate.provider}: answered without JSON")
-        return body
+def canonical(body: bytes, dialect: Dialect, attempt: Attempt) -> bytes:
+    """The whole answer as an Anthropic message, metered; Anthropic's own bytes stay as they are.
+    Raises UpstreamFailed for anything else."""
+    provider = attempt.candidate.provider
+    if not body.lstrip().startswith(b"{"):
+        raise UpstreamFailed(f"{provider}: answered without JSON")
     try:
-        tree = msgspec.json.decode(body)
-    except msgspec.MsgspecError:
-        raise UpstreamFailed(f"{attempt.candidate.provider}: answered without JSON") from None
-    try:
-        answer = msgspec.json.encode(dialect.from_upstream(tree, attempt.candidate.model))
+        if dialect is not DIALECTS["anthropic"]:
+            body = dump(dialect.from_upstream(load(body), attempt.candidate.model))
+        if attempt.meter.message(body):
+            return restore(body, attempt.names)
     except UNREADABLE:
-        provider = attempt.candidate.provider
-        raise UpstreamFailed(f"{provider}: answered in a form that cannot be read") from None
-    return restore(answer, attempt.names)
+        pass
+    if told := words(parse(body)):
+        raise UpstreamFailed(f"{provider}: {told[:MAX_WORDS]}")
+    raise Garbled(f"{provider}: answered in a form that cannot be read")
 
 
 async def _begin(
@@ -295,7 +297,7 @@ async def _refusal(
     relayed = Relayed(
         error.status, response_headers(reply.headers), body, error.type, error.message
     )
-    relayed.native = dialect is DIALECTS["anthropic"] and body.lstrip().startswith(b"{")
+    relayed.native = dialect is DIALECTS["anthropic"] and own_error(body) is not None
     relayed.data |= {"type": error.type, "after": retry_after_of(reply)}
     relayed.data["final"] = reply.status in FINAL and not of_key
     return relayed

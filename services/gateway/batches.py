@@ -26,6 +26,8 @@ from services.gateway.kit import Kit
 from services.gateway.output import finished
 from services.gateway.plan import check_allowed
 from services.gateway.providers.anthropic import tokens as tokens_of
+from services.gateway.providers.events import UNREADABLE as NO_RESULT
+from services.gateway.providers.text import load
 from services.gateway.shield import shield
 
 log = logging.getLogger(__name__)
@@ -162,8 +164,12 @@ def reader_of(held: Held, key: Key) -> Reader:
     return Reader(id=row.request_id, key=key, principal=row.principal, mapping=held.mapping)
 
 
+# What a batch used, by model; None where a line does not tell it.
+Used = dict[str, Tokens | None]
+
+
 async def restored(
-    kit: Kit, reader: Reader, lines: AsyncIterator[bytes], used: dict[str, Tokens]
+    kit: Kit, reader: Reader, lines: AsyncIterator[bytes], used: Used
 ) -> AsyncIterator[bytes]:
     """The result lines with masked values put back, and the model's own masked where `pii.output`
     says so; adds up the usage by model. Raises Unavailable (pii away, closed)."""
@@ -172,21 +178,29 @@ async def restored(
         yield await _restored_line(kit, reader, line) + b"\n"
 
 
-def add_usage(line: bytes, used: dict[str, Tokens]) -> None:
+def add_usage(line: bytes, used: Used) -> None:
     try:
-        result = msgspec.json.decode(line)["result"]
-        message = result["message"] if result.get("type") == "succeeded" else None
-    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError):
+        result = load(line)["result"]
+        if result["type"] != "succeeded":
+            return
+        model, more = str(result["message"]["model"]), tokens_of(result["message"]["usage"])
+    except NO_RESULT:
+        model, more = "", None
+    before = used.get(model, Tokens())
+    used[model] = _sum(before, more) if before and more else None
+
+
+def settle(kit: Kit, held: Held, used: Used) -> None:
+    """One row per model. The same rows again, from another gateway, count once. Where a line
+    does not tell its tokens, or its model, nothing is settled: the ledger books what is reserved,
+    in time."""
+    ours = {DATED.sub("", group.model) for group in held.groups}
+    known = {model: each for model, each in used.items() if each and DATED.sub("", model) in ours}
+    if len(known) < len(used):
+        log.warning("%s: results without usage; booked as reserved", held.row.request_id)
         return
-    if message:
-        model, more = str(message.get("model", "")), tokens_of(message.get("usage") or {})
-        used[model] = _sum(used.get(model, Tokens()), more)
-
-
-def settle(kit: Kit, held: Held, used: Mapping[str, Tokens]) -> None:
-    """One row per model. The same rows again, from another gateway, count once."""
     for group in held.groups:
-        tokens = used.get(group.model) or _dated(group.model, used)
+        tokens = known.get(group.model) or _dated(group.model, known)
         cost = kit.prices.price("anthropic", group.model, "dearest").cost(tokens, batch=True)
         row = msgspec.structs.replace(
             held.row,
@@ -269,7 +283,7 @@ async def _restored_line(kit: Kit, reader: Reader, line: bytes) -> bytes:
         entry = msgspec.json.decode(line, type=dict[str, Raw])
         result = msgspec.json.decode(entry["result"], type=dict[str, Raw])
         message = bytes(result["message"])
-    except (msgspec.MsgspecError, KeyError):
+    except NO_RESULT:
         return line
     try:
         shown = await finished(kit, reader, message)

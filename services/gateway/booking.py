@@ -16,7 +16,7 @@ from services.gateway.report import report
 
 log = logging.getLogger(__name__)
 # Why an answer ended early though its provider did nothing wrong.
-NOT_THE_PROVIDER = frozenset({"client_gone", "pii_blocked", "unavailable", "internal"})
+NOT_THE_PROVIDER = frozenset({"client_gone", "pii_blocked", "unavailable", "internal", "paused"})
 
 
 def book(
@@ -98,17 +98,15 @@ def finish(kit: Kit, call: Call, reply: Reply, *, broken: str = "") -> None:
     if call.from_cache:
         book_hit(kit, call, attempt)
         return
-    if meter.ended and not broken:
-        book(kit, call, attempt, outcome="ok", status=reply.status)
-        return
-    if meter.ended:  # the client left after the last event: the figures are final
-        book(kit, call, attempt, outcome="cancelled", status=reply.status, error=broken)
-        return
-    tokens = meter.estimated(call.features.input_tokens if meter.content else 0)
+    broken = broken or ("" if meter.ended else "cut")
     outcome: Outcome = "cancelled" if broken in NOT_THE_PROVIDER else "error"
+    tokens = None
+    # After the last event the figures are final, whoever is still there to hear of it.
+    if not (meter.ended and meter.known):
+        tokens = meter.estimated(call.features.input_tokens if meter.content else 0)
     book(
-        kit, call, attempt, outcome=outcome, status=reply.status, error=broken or "cut",
-        tokens=tokens,
+        kit, call, attempt, outcome=outcome if broken else "ok", status=reply.status,
+        error=broken, tokens=tokens,
     )  # fmt: skip
 
 

@@ -36,7 +36,11 @@ from services.gateway.http import (
 )
 from services.gateway.kit import Kit
 from services.gateway.providers import DIALECTS
+from services.gateway.providers.anthropic import own_error
+from services.gateway.providers.counts import told
+from services.gateway.providers.events import UNREADABLE
 from services.gateway.providers.form import check_form
+from services.gateway.providers.text import load
 from services.gateway.shield import shield
 from services.gateway.tokenizer import tokens as tokens_of
 from services.gateway.upstream import CallFailed, within
@@ -147,8 +151,10 @@ class CountEndpoint:
             error = dialect.error_of(reply.status, body)
             headers = response_headers(reply.headers)
             relayed = Relayed(reply.status, headers, body, error.type, error.message)
-            relayed.native = body.lstrip().startswith(b"{")
+            relayed.native = own_error(body) is not None
             raise relayed
+        if reply.status >= 300 or not is_count(body):
+            raise CallFailed("count_tokens: answered without a count", sent=True)
         return reply.status, [*response_headers(reply.headers), (COUNTED, b"provider")], body
 
     async def _local(self, call: Call) -> int:
@@ -159,6 +165,14 @@ class CountEndpoint:
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return self._known[digest]
+
+
+def is_count(body: bytes) -> bool:
+    """Whether a provider's answer to the question for a count is one."""
+    try:
+        return told(load(body), "input_tokens") > 0
+    except UNREADABLE:
+        return False
 
 
 def count_body(body: Body) -> int:

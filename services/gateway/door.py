@@ -12,6 +12,9 @@ from libs.common.settings.gateway import GatewaySettings
 from services.gateway.body import FIELDS, UNREADABLE, unreadable
 from services.gateway.bounds import check_bounds
 from services.gateway.errors import body_of, event_of, status_of
+from services.gateway.providers.events import GARBLED, failed
+from services.gateway.providers.events import UNREADABLE as MISSHAPEN
+from services.gateway.providers.text import dump, load
 
 
 class Door(Protocol):
@@ -84,7 +87,11 @@ class OpenAIDoor:
         return msgspec.json.encode(self._dialect.to_canonical(self._body))
 
     def feed(self, canonical: bytes) -> bytes:
-        return b"".join(self._streaming.feed(canonical))
+        """Raises UpstreamFailed for events that are not in Anthropic's form."""
+        try:
+            return b"".join(self._streaming.feed(canonical))
+        except MISSHAPEN:
+            raise failed(GARBLED) from None
 
     def close(self) -> bytes:
         return b"".join(self._streaming.close())
@@ -94,7 +101,11 @@ class OpenAIDoor:
         return b": ping\n\n"
 
     def whole(self, canonical: bytes) -> bytes:
-        return msgspec.json.encode(self._dialect.from_canonical(msgspec.json.decode(canonical)))
+        """Raises UpstreamFailed for an answer that is not in Anthropic's form."""
+        try:
+            return dump(self._dialect.from_canonical(load(canonical)))
+        except MISSHAPEN:
+            raise failed(GARBLED) from None
 
     def error_body(self, error: MuxError, request_id: str) -> bytes:
         status, kind, _ = status_of(error)

@@ -21,6 +21,9 @@ from services.gateway.headers import request_headers, response_headers
 from services.gateway.kit import Kit
 from services.gateway.plan import attempt_of, check_allowed, reserve
 from services.gateway.providers import DIALECTS
+from services.gateway.providers.counts import believed
+from services.gateway.providers.counts import told as counted
+from services.gateway.providers.events import Garbled
 from services.gateway.shield import shield
 from services.gateway.upstream import CallFailed
 
@@ -68,6 +71,9 @@ async def embed(kit: Kit, call: Call, tree: dict[str, Any]) -> tuple[int, Header
     try:
         async with asyncio.timeout(kit.settings.gateway.timeouts.total):
             return await _send(kit, call, attempt, target, tree)
+    except Garbled:
+        book(kit, call, attempt, outcome="error", status=502, error="upstream_502", tokens=likely)
+        raise
     except (CallFailed, TimeoutError) as failure:
         # What the provider may have got, it may bill.
         used = likely if getattr(failure, "sent", True) else None
@@ -119,27 +125,33 @@ async def _send(
         msgspec.json.encode(body),
         timeouts=SECONDS,
     )
-    answer = await reply.read()
-    await reply.close()
-    if reply.status >= 400:
+    try:
+        answer = await reply.read()
+    finally:
+        await reply.close()
+    if reply.status >= 300:
         error = dialect.error_of(reply.status, answer)
         status = 502 if reply.status in REJECTED_KEY else error.status
         raise Relayed(status, [], answer, error.type, error.message)
-    told = _told(answer)
-    if told is not None:
-        attempt.meter.message(msgspec.json.encode({"usage": {"input_tokens": told}}))
-    estimated = None if told is not None else Tokens(input=call.features.input_tokens)
+    try:
+        told = believed(_tokens, msgspec.json.decode(answer, type=_Vectors).usage)
+    except (ValueError, RecursionError):
+        raise Garbled(f"{attempt.candidate.provider}: answered without vectors") from None
+    if told:
+        usage = {"input_tokens": told.input, "output_tokens": 0}
+        attempt.meter.message(msgspec.json.encode({"content": [], "usage": usage}))
+    estimated = None if told else Tokens(input=call.features.input_tokens)
     book(kit, call, attempt, outcome="ok", tokens=estimated)
     return reply.status, response_headers(reply.headers), answer
 
 
-def _told(answer: bytes) -> int | None:
-    """The tokens that the provider counted."""
-    try:
-        told = msgspec.json.decode(answer)["usage"]["prompt_tokens"]
-    except (msgspec.MsgspecError, TypeError, KeyError):
-        return None
-    return told if isinstance(told, int) else None
+class _Vectors(msgspec.Struct):
+    data: list[msgspec.Raw]
+    usage: Any = None
+
+
+def _tokens(usage: Any) -> Tokens:
+    return Tokens(input=counted(usage, "prompt_tokens"))
 
 
 def _candidate(kit: Kit, call: Call, target: Target) -> Candidate:

@@ -1,6 +1,7 @@
 """Requests that go to Anthropic as they are: batches, files. Headers in, answer out."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -12,6 +13,8 @@ from services.gateway.headers import request_headers, response_headers
 from services.gateway.http import RequestHeaders
 from services.gateway.kit import Kit
 from services.gateway.providers import DIALECTS
+from services.gateway.providers.anthropic import own_error
+from services.gateway.providers.text import load_object
 from services.gateway.upstream import CallFailed, HttpReply, within
 
 READ_SECONDS = 120.0
@@ -70,6 +73,25 @@ async def whole(reply: HttpReply) -> tuple[bytes, Headers]:
     return body, response_headers(reply.headers)
 
 
+async def tree(
+    reply: HttpReply, fault: type[HttpFault] = HttpFault
+) -> tuple[dict[str, Any], Headers]:
+    """An answer that must be a JSON object. Raises the fault."""
+    try:
+        body, headers = await whole(reply)
+        return load_object(body), headers
+    except HttpFault as error:
+        raise fault(502, error.detail) from None
+    except (ValueError, RecursionError):
+        raise fault(502, "the provider answered in a form that cannot be read") from None
+
+
+def entries(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a page of a list has."""
+    data = page.get("data")
+    return [each for each in data if isinstance(each, dict)] if isinstance(data, list) else []
+
+
 def response(status: int, headers: Headers, body: bytes) -> Response:
     answer = Response(body, status)
     answer.raw_headers = [
@@ -113,6 +135,6 @@ async def _chunks(reply: HttpReply) -> AsyncIterator[bytes]:
 async def _refusal(reply: HttpReply) -> Relayed:
     body, headers = await whole(reply)
     error = DIALECTS["anthropic"].error_of(reply.status, body)
-    relayed = Relayed(reply.status, headers, body, error.type, error.message)
-    relayed.native = body.lstrip().startswith(b"{")
+    relayed = Relayed(error.status, headers, body, error.type, error.message)
+    relayed.native = own_error(body) is not None
     return relayed

@@ -17,6 +17,8 @@ from services.gateway.upstream import HttpReply
 # hop-by-hop headers never.
 PASSED_PREFIXES = (b"anthropic-", b"x-claude-code-", b"x-stainless-", b"x-app")
 PASSED = frozenset({b"user-agent", b"accept", b"content-type", b"accept-language"})
+# Seconds for which a provider may ask to be left alone.
+LONGEST_WAIT = 86_400.0
 DROPPED_BACK = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"te", b"trailer", b"transfer-encoding",
     b"upgrade", b"content-length", b"content-encoding", b"date", b"server", b"set-cookie",
@@ -63,13 +65,18 @@ def retry_after_of(reply: HttpReply) -> float:
     if not value:
         return 0.0
     try:
-        return max(0.0, float(value))
+        return _bounded(float(value))
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
+        return _bounded(parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
         return 0.0
+
+
+def _bounded(seconds: float) -> float:
+    """What is no number is none; nobody is asked to wait for ever."""
+    return min(seconds, LONGEST_WAIT) if seconds > 0 else 0.0
 
 
 def own_headers(call: Call, client_id: str = "") -> Headers:

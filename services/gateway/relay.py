@@ -134,7 +134,7 @@ async def relay(
     except CallFailed as lost:
         broken = "cut"
         await out.fail(UpstreamFailed(f"{CUT} ({lost.detail})"), call.id)
-    except (PiiBlocked, Unavailable) as refusal:
+    except (PiiBlocked, Unavailable, UpstreamFailed) as refusal:
         broken = refusal.code
         await out.fail(refusal, call.id)
     except BaseException as error:

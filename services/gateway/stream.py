@@ -22,6 +22,8 @@ MODEL = re.compile(rb'("model"\s{0,8}:\s{0,8})"[^"\\]{0,200}"')
 # The bytes around the text of one text_delta event: what an estimate takes off.
 DELTA_OVERHEAD = 117
 BYTES_PER_TOKEN = 3
+# Characters of a name, a reason, an id: what is longer is none.
+LONGEST = 200
 INTERESTING = (b'"usage"', b"signature_delta", b"message_stop", b"event: error", b'"type":"error"')
 TELLING = (b'"usage"', b"signature_delta", b"message_stop", b'"error"')
 CONTENT = (b"content_block_", b"message_delta", b"message_stop")
@@ -52,8 +54,8 @@ class Meter:
 
     @property
     def known(self) -> bool:
-        """Some usage has been told."""
-        return bool(self._raw)
+        """Usage has been told that can be believed, and that is no estimate."""
+        return tokens_of(self._raw) is not None and not self._raw.get("estimated")
 
     def feed(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -71,19 +73,22 @@ class Meter:
             self._parts.append(chunk[end:])
         self._take(head)
 
-    def message(self, body: bytes) -> None:
-        """A whole answer instead of a stream."""
+    def message(self, body: bytes) -> bool:
+        """A whole answer instead of a stream; whether it is one."""
         try:
-            head = msgspec.json.decode(body, type=_Message)
-        except msgspec.MsgspecError:
-            return
+            head = MESSAGE.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        self._size = len(body)
         self._merge(head.usage)
         self.content = self.ended = True
-        self.message_id, self.model = str(head.id or ""), str(head.model or "")
-        self.stop_reason = str(head.stop_reason or "")
+        self.message_id, self.model = _text(head.id), _text(head.model)
+        self.stop_reason = _text(head.stop_reason)
+        return True
 
     def tokens(self) -> Tokens:
-        return tokens_of(self._raw)
+        """What the provider told; nothing where that cannot be believed."""
+        return tokens_of(self._raw) or Tokens()
 
     def estimated(self, input_tokens: int) -> Tokens:
         """What a broken answer consumed, as far as can be told: what the provider said, and
@@ -125,33 +130,32 @@ class Meter:
     def _event(self, data: bytes) -> None:
         try:
             event = msgspec.json.decode(data)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         if not isinstance(event, dict):
             return
         match event.get("type"):
             case "message_start":
-                message = event.get("message") or {}
+                message = _fields(event.get("message"))
                 self._merge(message.get("usage"))
-                self.message_id = str(message.get("id") or "")
-                self.model = str(message.get("model") or "")
+                self.message_id, self.model = _text(message.get("id")), _text(message.get("model"))
             case "message_delta":
                 self._merge(event.get("usage"))
-                self.stop_reason = str((event.get("delta") or {}).get("stop_reason") or "")
+                self.stop_reason = _text(_fields(event.get("delta")).get("stop_reason"))
             case "message_stop":
                 self.ended = True
             case "error":
-                self.error = event.get("error") or {}
+                self.error = _fields(event.get("error"))
             case "content_block_delta":
-                self._signature(event.get("delta") or {})
+                self._signature(_fields(event.get("delta")))
 
     def _signature(self, delta: dict[str, Any]) -> None:
         if self.on_signature and isinstance(delta.get("signature"), str):
             self.on_signature(delta["signature"])
 
     def _merge(self, usage: Any) -> None:
-        if isinstance(usage, dict):
-            self._raw |= {name: value for name, value in usage.items() if value is not None}
+        told = _fields(usage).items()
+        self._raw |= {name: value for name, value in told if value is not None}
 
 
 def renamed(head: bytes, asked: str) -> bytes:
@@ -159,11 +163,27 @@ def renamed(head: bytes, asked: str) -> bytes:
     return MODEL.sub(lambda found: found[1] + msgspec.json.encode(asked), head, count=1)
 
 
+def _fields(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value[:LONGEST] if isinstance(value, str) else ""
+
+
+class _Block(msgspec.Struct):
+    type: str
+
+
 class _Message(msgspec.Struct):
+    content: list[_Block]
     id: Any = ""
     model: Any = ""
     stop_reason: Any = ""
     usage: Any = None
+
+
+MESSAGE = msgspec.json.Decoder(_Message)
 
 
 def _crlf_end(chunk: bytes) -> int:

@@ -28,6 +28,7 @@ from services.gateway.errors import Headers
 log = logging.getLogger(__name__)
 MAX_ANSWER = 256 * 1024 * 1024
 PIECE = 256 * 1024
+NO_HTTP = "answered in something that is not HTTP"
 Fault = Literal["name", "connect", "tls", "proxy", "silent", "broken"]
 
 
@@ -114,6 +115,8 @@ class Upstreams:
             return HttpReply(await transport.handle_async_request(request))
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise _failure(error) from error
+        except UnicodeEncodeError:  # httpx wants the words beside a status in UTF-8
+            raise CallFailed(NO_HTTP, sent=True) from None
 
 
 @asynccontextmanager
@@ -200,7 +203,7 @@ def _failure(error: httpx.HTTPError | aiohttp.ClientError) -> CallFailed:
         case aiohttp.ClientOSError():
             return CallFailed(f"the connection broke: {_why(cause, 'no more said')}", sent=True)
         case aiohttp.ClientResponseError():
-            return CallFailed("answered in something that is not HTTP", sent=True)
+            return CallFailed(NO_HTTP, sent=True)
     if isinstance(error, httpx.TimeoutException):
         return CallFailed("no answer in time", sent=True, fault="silent")
     return CallFailed((str(error) or type(error).__name__)[:200], sent=True)

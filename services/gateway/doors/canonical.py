@@ -181,9 +181,14 @@ def arguments(text: Any, where: str) -> Json:
     return value
 
 
+def merged(usage: Json, more: object) -> Json:
+    """Usage that is told bit by bit; what is none is left out."""
+    return usage | more if isinstance(more, dict) else usage
+
+
 def prompt_tokens(usage: Json) -> tuple[Tokens, int]:
     """The tokens, and how many OpenAI would call the prompt's: cached ones included."""
-    told = tokens(usage)
+    told = tokens(usage) or Tokens()
     written = told.cache_write_5m + told.cache_write_1h
     return told, told.input + told.cache_read + written
 

@@ -7,7 +7,7 @@ from libs.common.errors import InvalidRequest
 from services.gateway.doors import canonical
 from services.gateway.doors.canonical import Conversation, Json, render_error
 from services.gateway.providers.sse import EventData
-from services.gateway.providers.text import dump, dump_text, load_object
+from services.gateway.providers.text import dump, dump_text, load_object, string
 
 __all__ = ["Stream", "from_canonical", "render_error", "to_canonical"]
 
@@ -200,8 +200,8 @@ def _put_format(out: Json, wanted: Any, talk: Conversation) -> None:
 def from_canonical(message: Json) -> Json:
     said: Json = {"role": "assistant", "content": None, "refusal": None}
     blocks = message.get("content") or []
-    texts = [block["text"] for block in blocks if block["type"] == "text"]
-    thoughts = [block["thinking"] for block in blocks if block["type"] == "thinking"]
+    texts = [string(block["text"]) for block in blocks if block["type"] == "text"]
+    thoughts = [string(block["thinking"]) for block in blocks if block["type"] == "thinking"]
     calls = [_call(block) for block in blocks if block["type"] == "tool_use"]
     if texts or not calls:
         said["content"] = "".join(texts)
@@ -219,7 +219,7 @@ def from_canonical(message: Json) -> Json:
         "id": _id(message),
         "object": "chat.completion",
         "created": int(time.time()),
-        "model": message.get("model"),
+        "model": string(message.get("model")),
         "choices": [choice],
         "usage": _usage(message.get("usage") or {}),
     }
@@ -231,8 +231,8 @@ def _id(message: Json) -> str:
 
 def _call(block: Json) -> Json:
     arguments = dump_text(block.get("input") or {})
-    function = {"name": block["name"], "arguments": arguments}
-    return {"id": block["id"], "type": "function", "function": function}
+    function = {"name": string(block["name"]), "arguments": arguments}
+    return {"id": string(block["id"]), "type": "function", "function": function}
 
 
 def _finish(stop: object) -> str:
@@ -286,7 +286,7 @@ class Stream:
         if kind == "message_start":
             return self._begin(event.get("message") or {})
         if kind == "message_delta":
-            self._usage |= event.get("usage") or {}
+            self._usage = canonical.merged(self._usage, event.get("usage"))
             stop = (event.get("delta") or {}).get("stop_reason")
             return [self._chunk({}, _finish(stop))]
         return self._rest(kind, event)
@@ -304,11 +304,11 @@ class Stream:
         return [b": ping\n\n"] if kind == "ping" else []
 
     def _begin(self, message: Json) -> list[bytes]:
-        self._usage = dict(message.get("usage") or {})
+        self._usage = canonical.merged({}, message.get("usage"))
         self._base |= {
             "id": _id(message),
             "created": int(time.time()),
-            "model": message.get("model"),
+            "model": string(message.get("model")),
         }
         return [self._chunk({"role": "assistant", "content": ""})]
 
@@ -317,19 +317,19 @@ class Stream:
         if self._kind != "tool_use":
             return []
         self._calls += 1
-        function = {"name": block.get("name"), "arguments": ""}
-        call = {"id": block.get("id"), "type": "function", "function": function}
+        function = {"name": string(block["name"]), "arguments": ""}
+        call = {"id": string(block["id"]), "type": "function", "function": function}
         return [self._chunk({"tool_calls": [{"index": self._calls, **call}]})]
 
     def _delta(self, delta: Json) -> list[bytes]:
         kind = delta.get("type")
         if kind == "text_delta":
-            return [self._chunk({"content": delta.get("text")})]
+            return [self._chunk({"content": string(delta.get("text"))})]
         if kind == "input_json_delta" and self._kind == "tool_use" and delta.get("partial_json"):
-            function = {"arguments": delta["partial_json"]}
+            function = {"arguments": string(delta["partial_json"])}
             return [self._chunk({"tool_calls": [{"index": self._calls, "function": function}]})]
         if kind == "thinking_delta":
-            return [self._chunk({"reasoning_content": delta.get("thinking")})]
+            return [self._chunk({"reasoning_content": string(delta.get("thinking"))})]
         return []
 
     def _chunk(self, delta: Json, finish: str | None = None) -> bytes:

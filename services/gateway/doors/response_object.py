@@ -2,7 +2,7 @@
 
 from services.gateway.doors import canonical
 from services.gateway.doors.canonical import Json
-from services.gateway.providers.text import dump_text
+from services.gateway.providers.text import dump_text, string
 
 REASONS = {"max_tokens": "max_output_tokens", "model_context_window_exceeded": "max_output_tokens"}
 REASONS |= {"refusal": "content_filter"}
@@ -26,23 +26,23 @@ def item_of(block: Json, id: str, status: str = "completed") -> Json:
             "type": "message",
             "role": "assistant",
             "status": status,
-            "content": [text_part(block["text"])] if status == "completed" else [],
+            "content": [text_part(string(block["text"]))] if status == "completed" else [],
         }
     if block["type"] == "thinking":
-        text = block.get("thinking")
+        text = string(block.get("thinking"))
         return {
             "id": id,
             "type": "reasoning",
             "summary": [{"type": "summary_text", "text": text}] if text else [],
-            "encrypted_content": block.get("signature") or None,
+            "encrypted_content": string(block.get("signature")) or None,
             "status": status,
         }
     return {
         "id": id,
         "type": "function_call",
         "status": status,
-        "call_id": block["id"],
-        "name": block["name"],
+        "call_id": string(block["id"]),
+        "name": string(block["name"]),
         "arguments": dump_text(block.get("input") or {}) if status == "completed" else "",
     }
 
@@ -63,7 +63,7 @@ def shell(message: Json, created: int) -> Json:
         "incomplete_details": None,
         "instructions": None,
         "metadata": {},
-        "model": message.get("model"),
+        "model": string(message.get("model")),
         "output": [],
         "parallel_tool_calls": True,
         "previous_response_id": None,

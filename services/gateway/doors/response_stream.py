@@ -3,10 +3,10 @@
 import time
 from typing import Any
 
-from services.gateway.doors.canonical import Json, render_error
+from services.gateway.doors.canonical import Json, merged, render_error
 from services.gateway.doors.response_object import finished, item_id, item_of, shell, text_part
 from services.gateway.providers.sse import EventData
-from services.gateway.providers.text import dump, load_object
+from services.gateway.providers.text import dump, load_object, string
 
 
 class Stream:
@@ -17,7 +17,7 @@ class Stream:
         self._out: list[bytes] = []
         self._sequence = 0
         self._message: Json = {}
-        self._response: Json = {}
+        self._response = shell({}, int(time.time()))
         self._output: list[Json] = []
         self._block: Json | None = None
         self._said: list[str] = []
@@ -47,13 +47,13 @@ class Stream:
         elif kind == "message_start":
             self._begin(event.get("message") or {})
         elif kind == "message_delta":
-            self._usage |= event.get("usage") or {}
+            self._usage = merged(self._usage, event.get("usage"))
             self._stop = (event.get("delta") or {}).get("stop_reason")
         else:
             self._end(kind, event)
 
     def _begin(self, message: Json) -> None:
-        self._message, self._usage = message, dict(message.get("usage") or {})
+        self._message, self._usage = message, merged({}, message.get("usage"))
         self._response = shell(message, int(time.time()))
         self._send("response.created", response=self._response)
         self._send("response.in_progress", response=self._response)
@@ -89,20 +89,18 @@ class Stream:
         if block is None:
             return
         if kind == "text_delta":
-            text = str(delta.get("text") or "")
+            text = string(delta.get("text"))
             self._said.append(text)
             self._send("response.output_text.delta", **self._part_place(), delta=text, logprobs=[])
         elif kind == "input_json_delta" and delta.get("partial_json"):
-            self._said.append(delta["partial_json"])
-            self._send(
-                "response.function_call_arguments.delta",
-                **self._item_place(),
-                delta=delta["partial_json"],
-            )
+            text = string(delta["partial_json"])
+            self._said.append(text)
+            place = self._item_place()
+            self._send("response.function_call_arguments.delta", **place, delta=text)
         elif kind == "thinking_delta":
-            self._think(str(delta.get("thinking") or ""))
+            self._think(string(delta.get("thinking")))
         elif kind == "signature_delta":
-            block["signature"] = delta.get("signature")
+            block["signature"] = string(delta.get("signature"))
 
     def _think(self, text: str) -> None:
         place = {**self._item_place(), "summary_index": 0}

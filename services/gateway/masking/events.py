@@ -50,10 +50,10 @@ def parsed(event: bytes) -> "tuple[re.Match[bytes], dict[str, object]] | None":
         return None
     try:
         value = msgspec.json.decode(place[1])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         try:
             value = json.loads(place[1])
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return (place, value) if isinstance(value, dict) else None
 

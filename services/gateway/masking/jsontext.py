@@ -13,8 +13,8 @@ _STRING = msgspec.json.Decoder(str)
 _LIST = msgspec.json.Decoder(list[Raw])
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 
-# What msgspec raises for bytes that are no JSON of the wanted shape, or no UTF-8.
-REFUSED = (msgspec.DecodeError, UnicodeDecodeError)
+# What msgspec raises for bytes that are no JSON of the wanted shape, no UTF-8, or nested too deep.
+REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def string(raw: bytes) -> str | None:

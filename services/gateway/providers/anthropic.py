@@ -9,7 +9,15 @@ from typing import Any
 from libs.common.catalogue import ModelFacts
 from libs.common.contracts.usage import Tokens
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
-from services.gateway.providers.failures import TYPES, failure, parse, words_of
+from services.gateway.providers.counts import believed, maybe, told
+from services.gateway.providers.failures import (
+    MAX_WORDS,
+    TYPES,
+    failure,
+    parse,
+    refusing,
+    words_of,
+)
 
 # Only for a client that sends none: the newer version refuses fields that old clients send.
 VERSION = "2023-06-01"
@@ -49,34 +57,43 @@ class Stream:
         return []
 
 
-def usage_of(response: Mapping[str, Any]) -> Tokens:
-    """Tokens of a message, or of the `message` of a message_start, or of a message_delta."""
-    usage = response.get("usage") or (response.get("message") or {}).get("usage") or {}
-    return tokens(usage)
+def usage_of(response: Mapping[str, Any]) -> Tokens | None:
+    """Tokens of a message."""
+    return tokens(response.get("usage"))
 
 
-def tokens(usage: Mapping[str, Any]) -> Tokens:
+def tokens(usage: object) -> Tokens | None:
+    """Of a usage, or of those of a whole stream put together."""
+    return believed(_tokens, usage)
+
+
+def _tokens(usage: Any) -> Tokens:
     """Anthropic's kinds do not overlap: `input_tokens` excludes cache reads and writes. Writes
     without a breakdown by lifetime are the default one, five minutes."""
-    split = usage.get("cache_creation") or {}
-    hour = split.get("ephemeral_1h_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens") or 0
+    hour = maybe(usage, "cache_creation", "ephemeral_1h_input_tokens")
+    five_minutes = maybe(usage, "cache_creation", "ephemeral_5m_input_tokens")
+    written, output = maybe(usage, "cache_creation_input_tokens"), told(usage, "output_tokens")
     return Tokens(
-        input=usage.get("input_tokens") or 0,
-        cache_read=usage.get("cache_read_input_tokens") or 0,
-        cache_write_5m=max(split.get("ephemeral_5m_input_tokens") or 0, written - hour),
+        input=told(usage, "input_tokens"),
+        cache_read=maybe(usage, "cache_read_input_tokens"),
+        cache_write_5m=max(five_minutes, written - hour),
         cache_write_1h=hour,
-        output=usage.get("output_tokens") or 0,
-        reasoning=(usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0,
-        web_searches=(usage.get("server_tool_use") or {}).get("web_search_requests") or 0,
+        output=output,
+        reasoning=min(maybe(usage, "output_tokens_details", "thinking_tokens"), output),
+        web_searches=maybe(usage, "server_tool_use", "web_search_requests"),
     )
+
+
+def own_error(body: bytes) -> dict[str, Any] | None:
+    """What stands under `error`, if a body is an error in Anthropic's shape."""
+    parsed = parse(body)
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    return error if isinstance(error, dict) and isinstance(error.get("message"), str) else None
 
 
 def error_of(status: int, body: bytes) -> ProviderError:
     """Anthropic's own words and type are kept as they are; anything else is read."""
-    parsed = parse(body)
-    error = parsed.get("error") if isinstance(parsed, dict) else None
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
+    if error := own_error(body):
         kind = str(error.get("type") or TYPES.get(status, "api_error"))
-        return ProviderError(kind, error["message"], status if status >= 400 else 502)
+        return ProviderError(kind, error["message"][:MAX_WORDS], refusing(status))
     return failure(status, "", words_of(body))

@@ -43,7 +43,8 @@ class Preset(Struct, frozen=True, kw_only=True):
 
 
 class Translator(Protocol):
-    """One answer on its way back, turned into canonical SSE events as it arrives."""
+    """One answer on its way back, turned into canonical SSE events as it arrives. Raises
+    nothing but UpstreamFailed."""
 
     def feed(self, chunk: bytes) -> list[bytes]: ...
 
@@ -67,10 +68,13 @@ class Dialect(Protocol):
     def to_upstream(self) -> Callable[[Json, str, ModelFacts | None, Origin], Translated]: ...
 
     @property
-    def from_upstream(self) -> Callable[[Json, str], Json]: ...
+    def from_upstream(self) -> Callable[[Json, str], Json]:
+        """Raises UpstreamFailed for a failure that is told, and what `UNREADABLE` (events.py)
+        lists for an answer that is not in the dialect's form."""
 
     @property
-    def usage_of(self) -> Callable[[Json], Tokens]: ...
+    def usage_of(self) -> Callable[[Json], Tokens | None]:
+        """None where no usage is told that can be believed (counts.py)."""
 
     @property
     def error_of(self) -> Callable[[int, bytes], ProviderError]: ...

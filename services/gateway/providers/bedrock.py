@@ -11,11 +11,10 @@ import zlib
 from urllib.parse import quote
 
 from libs.common.catalogue import ModelFacts
-from libs.common.errors import UpstreamFailed
 from services.gateway.providers.anthropic import from_upstream, usage_of
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
 from services.gateway.providers.claude_cloud import prepare, refuse_server_tools, tidy
-from services.gateway.providers.events import CUT, GARBLED, UNREADABLE, error_event
+from services.gateway.providers.events import CUT, GARBLED, UNREADABLE, error_event, event, failed
 from services.gateway.providers.failures import failure, parse, words_of
 from services.gateway.providers.text import load_object
 
@@ -77,6 +76,8 @@ IDS = {
     "claude-opus-4-6": "anthropic.claude-opus-4-6-v1",
 }
 PROFILES = {"us": "us.", "eu": "eu.", "ap": "apac."}
+# Bytes of a frame: what stands around its payload, and more than AWS sends in one.
+SHORTEST, LONGEST = 16, 25 * 1024 * 1024
 STATUSES = {
     "throttlingException": 429,
     "validationException": 400,
@@ -139,8 +140,10 @@ class Stream:
     def feed(self, chunk: bytes) -> list[bytes]:
         self._rest += chunk
         out: list[bytes] = []
-        while len(self._rest) >= 12:
+        while len(self._rest) >= SHORTEST and not self._ended:
             (length,) = struct.unpack_from(">I", self._rest)
+            if not SHORTEST <= length <= LONGEST:
+                return out + self._fail(GARBLED)
             if len(self._rest) < length:
                 break
             frame, self._rest = self._rest[:length], self._rest[length:]
@@ -150,38 +153,41 @@ class Stream:
     def close(self) -> list[bytes]:
         if self._ended:
             return []
-        return self._fail(*CUT)
+        return self._fail(CUT)
 
     def _frame(self, frame: bytes) -> list[bytes]:
-        kinds, payload = read_frame(frame)
-        if kinds.get(":message-type") in ("exception", "error"):
-            name = kinds.get(":exception-type") or kinds.get(":error-code", "")
-            found = failure(STATUSES.get(name, 500), name, words_of(payload))
-            return self._fail(found.type, found.message, found.status)
         try:
+            kinds, payload = read_frame(frame)
+            if kinds.get(":message-type") in ("exception", "error"):
+                name = kinds.get(":exception-type") or kinds.get(":error-code", "")
+                return self._fail(failure(STATUSES.get(name, 500), name, words_of(payload)))
             data = base64.b64decode(load_object(payload).get("bytes") or "")
-            kind = str(load_object(data).get("type")) if data else ""
+            return self._event(load_object(data)) if data else []
         except UNREADABLE:
-            return self._fail(*GARBLED)
-        if not kind:
-            return []
+            return self._fail(GARBLED)
+
+    def _event(self, told: Json) -> list[bytes]:
+        kind = str(told.get("type"))
+        if not kind.isidentifier():
+            raise ValueError("no type of an event")
         self._content = self._content or kind == "content_block_start"
         self._ended = self._ended or kind == "message_stop"
-        return [b"event: %b\ndata: %b\n\n" % (kind.encode(), data)]
+        return [event(told)]
 
-    def _fail(self, kind: str, text: str, status: int) -> list[bytes]:
+    def _fail(self, error: ProviderError) -> list[bytes]:
         self._ended = True
         if not self._content:
-            raise UpstreamFailed(text, {"type": kind, "status": status})
-        return [error_event(kind, text)]
+            raise failed(error)
+        return [error_event(error.type, error.message)]
 
 
 def read_frame(frame: bytes) -> tuple[dict[str, str], bytes]:
-    """(headers, payload) of one frame: lengths and their checksum, headers, payload, checksum."""
+    """(headers, payload) of one frame: lengths and their checksum, headers, payload, checksum.
+    Raises ValueError, IndexError."""
     length, header_length, checksum = struct.unpack_from(">III", frame)
     (whole,) = struct.unpack_from(">I", frame, length - 4)
     if zlib.crc32(frame[:8]) != checksum or zlib.crc32(frame[:-4]) != whole:
-        raise UpstreamFailed("The provider's stream is damaged.", {"status": 502})
+        raise ValueError("a checksum")
     found: dict[str, str] = {}
     at, end = 12, 12 + header_length
     while at < end:
@@ -189,8 +195,8 @@ def read_frame(frame: bytes) -> tuple[dict[str, str], bytes]:
         name = frame[at + 1 : at + 1 + name_length].decode()
         at += 1 + name_length
         if frame[at] != 7:  # Bedrock sends texts only
-            raise UpstreamFailed("The provider's stream is damaged.", {"status": 502})
-        (size,) = struct.unpack_from(">H", frame, at + 1)
+            raise ValueError("a type")
+        size = int.from_bytes(frame[at + 1 : at + 3])
         found[name] = frame[at + 3 : at + 3 + size].decode()
         at += 3 + size
     return found, frame[end : length - 4]

@@ -6,12 +6,14 @@ from libs.common.contracts.usage import Tokens
 from libs.common.errors import UpstreamFailed
 from services.gateway import signatures
 from services.gateway.providers.base import Json, ProviderError
+from services.gateway.providers.counts import believed, maybe, told
 from services.gateway.providers.events import CUT, GARBLED, UNREADABLE, Writer, call_id, message
 from services.gateway.providers.failures import failure, parse, words_of
 from services.gateway.providers.sse import EventData
-from services.gateway.providers.text import dump_text, load_arguments, load_object
+from services.gateway.providers.text import dump_text, load_arguments, load_object, string
 
 NAME = "openai"
+DONE = b"[DONE]"
 STOPS = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -32,7 +34,7 @@ def answer(response: Json, model: str, dialect: str) -> Json:
     if thought:
         signature = signatures.sign(dialect, model, name)
         content.append({"type": "thinking", "thinking": thought, "signature": signature})
-    text = _text(said.get("content")) or said.get("refusal") or ""
+    text = _text(said.get("content")) or string(said.get("refusal"))
     if text:
         content.append({"type": "text", "text": text})
     content += [_tool_use(call) for call in said.get("tool_calls") or []]
@@ -88,24 +90,22 @@ def _thought(said: Json) -> tuple[str, str]:
     return "content", "".join(each if isinstance(each, str) else _text(each) for each in parts)
 
 
-def usage_of(response: Json) -> Tokens:
-    usage = response.get("usage") or (response.get("x_groq") or {}).get("usage")
-    return tokens(usage or {})
+def usage_of(response: Json) -> Tokens | None:
+    usage, groq = response.get("usage"), response.get("x_groq")
+    return believed(_tokens, usage or (groq.get("usage") if isinstance(groq, dict) else None))
 
 
-def tokens(usage: Json) -> Tokens:
+def _tokens(usage: Any) -> Tokens:
     """`prompt_tokens` includes what the cache gave. Reasoning is a part of `completion_tokens`,
     but at xAI beside it: the total tells."""
-    into = usage.get("prompt_tokens_details") or {}
     cached = (
-        into.get("cached_tokens")
-        or usage.get("prompt_cache_hit_tokens")
-        or usage.get("cached_tokens")
-        or 0
+        maybe(usage, "prompt_tokens_details", "cached_tokens")
+        or maybe(usage, "prompt_cache_hit_tokens")
+        or maybe(usage, "cached_tokens")
     )
-    written = into.get("cache_write_tokens") or 0
-    prompt, output = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+    written = maybe(usage, "prompt_tokens_details", "cache_write_tokens")
+    prompt, output = told(usage, "prompt_tokens"), told(usage, "completion_tokens")
+    reasoning = maybe(usage, "completion_tokens_details", "reasoning_tokens")
     if reasoning and usage.get("total_tokens") == prompt + output + reasoning:
         output += reasoning
     return Tokens(
@@ -154,7 +154,7 @@ class Stream:
         for data in self._events.close():
             self._take(data)
         if not self._writer.ended and self._stop:
-            self._end()
+            self._take(DONE)
         elif not self._writer.ended:
             self._writer.fail(CUT)
         return self._writer.take()
@@ -162,11 +162,11 @@ class Stream:
     def _take(self, data: bytes) -> None:
         if self._writer.ended:
             return
-        if data == b"[DONE]":
-            self._end()
-            return
         try:
-            self._read(data)
+            if data == DONE:
+                self._end()
+            else:
+                self._read(data)
         except UNREADABLE:
             self._writer.fail(GARBLED)
 
@@ -188,7 +188,7 @@ class Stream:
         if thought:
             self._writer.thinking(thought)
             self._writer.signature(name)
-        self._writer.text(_text(delta.get("content")) or delta.get("refusal") or "")
+        self._writer.text(_text(delta.get("content")) or string(delta.get("refusal")))
         for call in delta.get("tool_calls") or []:
             self._call(call)
         self._sequence = _sequence(choice) or self._sequence
@@ -207,7 +207,7 @@ class Stream:
         arguments = function.get("arguments")
         if isinstance(arguments, dict):
             arguments = dump_text(arguments)
-        self._writer.arguments(key, arguments or "")
+        self._writer.arguments(key, string(arguments))
 
     def _end(self) -> None:
         stop = self._stop

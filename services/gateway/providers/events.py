@@ -19,14 +19,31 @@ _ID = re.compile(r"^[A-Za-z0-9_-]{9,64}$")
 _COUNTED = re.compile(r"[_-]\d{1,3}$")
 _NOT_ID = re.compile(r"[^A-Za-z0-9_-]")
 CUT = ProviderError("api_error", "The provider ended the answer before it was complete.", 502)
-GARBLED = ProviderError("api_error", "The provider sent something that cannot be read.", 502)
+GARBLED = ProviderError("api_error", "The provider sent something damaged: it cannot be read.", 502)
 # What reading a stranger's JSON may raise.
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 # What a refusal without words says, so that it is not taken for a broken answer.
 DECLINED = "The provider declined to answer this request."
 _PARTIAL = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinking")}
 # Used only when a provider reports no usage: characters a token of output stands for, at least.
 _CHARS_PER_TOKEN = 3
+
+
+class Garbled(UpstreamFailed):
+    """An answer came that cannot be read: it may be billed all the same."""
+
+
+def failed(error: ProviderError) -> UpstreamFailed:
+    """A failure before any content, so that another candidate may be asked."""
+    kind = Garbled if error is GARBLED else UpstreamFailed
+    return kind(error.message, {"type": error.type, "status": error.status})
 
 
 def message_id(upstream: object) -> str:
@@ -44,7 +61,7 @@ def call_id(upstream: object) -> str:
     return f"{_NOT_ID.sub('_', text)[:40] or 'toolu'}_{secrets.token_hex(8)}"
 
 
-def usage_json(tokens: Tokens) -> Json:
+def usage_json(tokens: Tokens, *, estimated: bool = False) -> Json:
     """Anthropic's usage object, complete: clients read fields without looking."""
     usage: Json = {
         "input_tokens": tokens.input,
@@ -59,6 +76,8 @@ def usage_json(tokens: Tokens) -> Json:
     }
     if tokens.reasoning:
         usage["output_tokens_details"] = {"thinking_tokens": tokens.reasoning}
+    if estimated:
+        usage["estimated"] = True
     return usage
 
 
@@ -67,9 +86,10 @@ def message(
     model: str,
     content: list[Json],
     stop: str,
-    tokens: Tokens,
+    tokens: Tokens | None,
     stop_sequence: str | None = None,
 ) -> Json:
+    """`tokens` None: the provider told none that can be believed."""
     return {
         "id": message_id(upstream_id),
         "type": "message",
@@ -78,7 +98,7 @@ def message(
         "content": content,
         "stop_reason": stop,
         "stop_sequence": stop_sequence,
-        "usage": usage_json(tokens),
+        "usage": usage_json(tokens or Tokens(), estimated=tokens is None),
     }
 
 
@@ -100,7 +120,7 @@ class _Call:
     def complete(self) -> bool:
         try:
             return isinstance(load("".join(self.parts)), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
 
@@ -186,10 +206,10 @@ class Writer:
             self._delta("text", DECLINED)
             self._stop_block()
         self.ended = True
-        if tokens is None:
-            tokens = Tokens(input=self._input, output=-(-self._chars // _CHARS_PER_TOKEN))
+        written = -(-self._chars // _CHARS_PER_TOKEN)
+        used = tokens or Tokens(input=self._input, output=written)
         delta = {"stop_reason": stop, "stop_sequence": stop_sequence}
-        usage = usage_json(tokens)
+        usage = usage_json(used, estimated=tokens is None)
         self._out.append(event({"type": "message_delta", "delta": delta, "usage": usage}))
         self._out.append(event({"type": "message_stop"}))
 
@@ -200,7 +220,7 @@ class Writer:
             return
         self.ended = True
         if not self.has_content:
-            raise UpstreamFailed(error.message, {"type": error.type, "status": error.status})
+            raise failed(error)
         self._out.append(error_event(error.type, error.message))
 
     @property

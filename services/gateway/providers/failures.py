@@ -26,6 +26,10 @@ TYPES = {
     529: "overloaded_error",
 }
 MAX_WORDS = 2000
+# Bytes of a page that are searched for its sentence; the search takes the square of them.
+MAX_PAGE = 4096
+# How deep a sentence may be hidden in an error.
+MAX_DEPTH = 8
 
 _TAGS = re.compile(r"<(script|style).*?</\1>|<[^>]*>", re.S | re.I)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>|<h1[^>]*>(.*?)</h1>", re.S | re.I)
@@ -59,7 +63,7 @@ def parse(body: bytes) -> Any:
     """The JSON value of an error body, or None for HTML, plain text and nothing."""
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
 
 
@@ -68,7 +72,7 @@ def words_of(body: bytes) -> str:
     parsed = parse(body)
     if parsed is not None:
         return _sentence(parsed)[:MAX_WORDS]
-    text = body[:65536].decode("utf-8", "replace")
+    text = body[:MAX_PAGE].decode("utf-8", "replace")
     title = _TITLE.search(text)
     if title:
         text = title[1] or title[2] or ""
@@ -77,7 +81,8 @@ def words_of(body: bytes) -> str:
 
 def failure(status: int, kind: str, message: str, code: str = "") -> ProviderError:
     """The answer for the client, from the status, the provider's own type and its sentence."""
-    told = f"{message} {code} {kind}"
+    message = message[:MAX_WORDS]
+    told = f"{message} {code[:MAX_WORDS]} {kind[:MAX_WORDS]}"
     if status in (400, 413, 422, 500) and _TOO_LONG.search(told):
         return ProviderError("invalid_request_error", too_long(message), 400)
     if _BROKE.search(told):
@@ -85,7 +90,9 @@ def failure(status: int, kind: str, message: str, code: str = "") -> ProviderErr
     if status in (500, 503) and _BUSY.search(told):
         return ProviderError("overloaded_error", message, 529)
     message = message or f"The provider answered HTTP {status} without saying why."
-    return ProviderError(TYPES.get(status, _by_class(status)), message, _keep(status))
+    status = 400 if status == 422 else refusing(status)
+    kind = "invalid_request_error" if status < 500 else "api_error"
+    return ProviderError(TYPES.get(status, kind), message, status)
 
 
 def blames_key(error: ProviderError) -> bool:
@@ -109,21 +116,18 @@ def too_long(message: str) -> str:
     return f"prompt is too long: {told['used']} tokens > {told['limit']} maximum ({message})"
 
 
-def _by_class(status: int) -> str:
-    return "invalid_request_error" if status < 500 else "api_error"
+def refusing(status: int) -> int:
+    """The status for the client, where a provider said what HTTP does not know as a refusal."""
+    return status if 400 <= status < 600 else 502
 
 
-def _keep(status: int) -> int:
-    return 400 if status == 422 else status if status >= 400 else 502
-
-
-def _sentence(value: Any) -> str:
-    if isinstance(value, str):
-        return value
+def _sentence(value: Any, depth: int = MAX_DEPTH) -> str:
+    if isinstance(value, str) or not depth:
+        return value if isinstance(value, str) else ""
     if isinstance(value, list):
-        return "; ".join(filter(None, (_sentence(each) for each in value[:5])))
+        return "; ".join(filter(None, (_sentence(each, depth - 1) for each in value[:5])))
     if isinstance(value, dict):
         for name in ("error", "message", "msg", "detail", "errorMessage", "Message"):
             if value.get(name):
-                return _sentence(value[name])
+                return _sentence(value[name], depth - 1)
     return ""

@@ -13,7 +13,16 @@ from libs.common.contracts.usage import Tokens
 from libs.common.errors import InvalidRequest, UpstreamFailed
 from services.gateway import signatures
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
-from services.gateway.providers.events import CUT, GARBLED, UNREADABLE, Writer, call_id, message
+from services.gateway.providers.counts import believed, maybe, told
+from services.gateway.providers.events import (
+    CUT,
+    GARBLED,
+    UNREADABLE,
+    Garbled,
+    Writer,
+    call_id,
+    message,
+)
 from services.gateway.providers.failures import failure, parse, words_of
 from services.gateway.providers.reading import (
     READ,
@@ -26,7 +35,7 @@ from services.gateway.providers.reading import (
 )
 from services.gateway.providers.schemas import for_gemini, for_openai
 from services.gateway.providers.sse import EventData
-from services.gateway.providers.text import dump_text, load_object
+from services.gateway.providers.text import dump_text, load_arguments, load_object
 
 NAME = "gemini"
 HANDLED = READ | {"top_k"}
@@ -276,7 +285,7 @@ def _blocks(part: Json, model: str, before: list[Json]) -> list[Json]:
             "type": "tool_use",
             "id": call_id(call.get("id")),
             "name": str(call.get("name") or ""),
-            "input": call.get("args") or {},
+            "input": load_arguments(call.get("args")),
         }
         signature = part.get("thoughtSignature")
         if not signature:
@@ -305,7 +314,7 @@ def _stop(response: Json, candidate: Json, called: bool) -> tuple[str, str]:
     if blocked:
         return "refusal", f"The provider blocked the prompt: {blocked}."
     if reason in BROKEN:
-        raise UpstreamFailed(
+        raise Garbled(
             f"The model made a malformed tool call ({reason}).",
             {"type": "api_error", "status": 502},
         )
@@ -316,16 +325,20 @@ def _stop(response: Json, candidate: Json, called: bool) -> tuple[str, str]:
     return STOPS.get(reason, "refusal"), ""
 
 
-def usage_of(response: Json) -> Tokens:
-    """`promptTokenCount` includes the cached ones; thoughts are beside the candidates'."""
-    usage = response.get("usageMetadata") or {}
-    cached = usage.get("cachedContentTokenCount") or 0
-    prompt = (usage.get("promptTokenCount") or 0) + (usage.get("toolUsePromptTokenCount") or 0)
-    thoughts = usage.get("thoughtsTokenCount") or 0
+def usage_of(response: Json) -> Tokens | None:
+    return believed(_tokens, response.get("usageMetadata"))
+
+
+def _tokens(usage: Any) -> Tokens:
+    """`promptTokenCount` includes the cached ones; thoughts are beside the candidates'. What is
+    zero is left out."""
+    cached = maybe(usage, "cachedContentTokenCount")
+    prompt = told(usage, "promptTokenCount") + maybe(usage, "toolUsePromptTokenCount")
+    thoughts = maybe(usage, "thoughtsTokenCount")
     return Tokens(
         input=max(0, prompt - cached),
         cache_read=cached,
-        output=(usage.get("candidatesTokenCount") or 0) + thoughts,
+        output=maybe(usage, "candidatesTokenCount") + thoughts,
         reasoning=thoughts,
     )
 
@@ -374,14 +387,18 @@ class Stream:
         if self._last is None:
             self._writer.fail(CUT)
         elif not self._writer.ended:
-            self._end(self._last)
+            self._take(b"", self._last)
         return self._writer.take()
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes, last: Json | None = None) -> None:
+        """The next chunk, or the end, which `last` tells."""
         if self._writer.ended:
             return
         try:
-            self._read(load_object(data))
+            if last is None:
+                self._read(load_object(data))
+            else:
+                self._end(last)
         except UNREADABLE:
             self._writer.fail(GARBLED)
 
@@ -405,7 +422,7 @@ class Stream:
                 self._writer.signature(str(part["thoughtSignature"]))
             self._calls += 1
             self._writer.call(self._calls, call.get("id"), str(call.get("name") or ""))
-            self._writer.arguments(self._calls, dump_text(call.get("args") or {}))
+            self._writer.arguments(self._calls, dump_text(load_arguments(call.get("args"))))
         elif isinstance(part.get("text"), str):
             write = self._writer.thinking if part.get("thought") else self._writer.text
             write(part["text"])

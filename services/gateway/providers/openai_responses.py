@@ -15,6 +15,7 @@ from services.gateway import signatures
 from services.gateway.providers import efforts
 from services.gateway.providers.base import Json, Options, Origin, ProviderError, Translated
 from services.gateway.providers.chat_answers import error_of, words
+from services.gateway.providers.counts import believed, maybe, told
 from services.gateway.providers.events import CUT, GARBLED, UNREADABLE, Writer, call_id, message
 from services.gateway.providers.openai_chat import (
     check_tools,
@@ -28,7 +29,14 @@ from services.gateway.providers.openai_chat import (
 from services.gateway.providers.reading import Request, Turn, check_media, read, text_of
 from services.gateway.providers.schemas import for_openai, is_strict
 from services.gateway.providers.sse import EventData
-from services.gateway.providers.text import dump, dump_text, load, load_arguments, load_object
+from services.gateway.providers.text import (
+    dump,
+    dump_text,
+    load,
+    load_arguments,
+    load_object,
+    string,
+)
 
 __all__ = [
     "Stream",
@@ -264,19 +272,23 @@ def _stop(response: Json, called: bool, refused: bool) -> str:
     return "tool_use" if called else "end_turn"
 
 
-def usage_of(response: Json) -> Tokens:
+def usage_of(response: Json) -> Tokens | None:
+    return believed(_tokens, response.get("usage"))
+
+
+def _tokens(usage: Any) -> Tokens:
     """`input_tokens` includes what the cache gave and took; reasoning is a part of the output."""
-    usage = response.get("usage") or {}
-    into = usage.get("input_tokens_details") or {}
-    cached, written = into.get("cached_tokens") or 0, into.get("cache_write_tokens") or 0
-    long = (into.get("cache_write_tokens_details") or {}).get("ttl_12h_tokens") or 0
+    cached = maybe(usage, "input_tokens_details", "cached_tokens")
+    written = maybe(usage, "input_tokens_details", "cache_write_tokens")
+    lasting = ("input_tokens_details", "cache_write_tokens_details", "ttl_12h_tokens")
+    long, output = maybe(usage, *lasting), told(usage, "output_tokens")
     return Tokens(
-        input=max(0, (usage.get("input_tokens") or 0) - cached - written),
+        input=max(0, told(usage, "input_tokens") - cached - written),
         cache_read=cached,
         cache_write_5m=max(0, written - long),
         cache_write_1h=long,
-        output=usage.get("output_tokens") or 0,
-        reasoning=(usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0,
+        output=output,
+        reasoning=min(maybe(usage, "output_tokens_details", "reasoning_tokens"), output),
     )
 
 
@@ -317,9 +329,9 @@ class Stream:
     def _read(self, event: Json) -> None:
         kind = str(event.get("type") or "")
         if kind == "response.output_text.delta":
-            self._text(event, str(event.get("delta") or ""))
+            self._text(event, string(event.get("delta")))
         elif kind == "response.function_call_arguments.delta":
-            self._writer.arguments(event.get("output_index"), str(event.get("delta") or ""))
+            self._writer.arguments(event.get("output_index"), string(event.get("delta")))
         elif kind in ("response.output_item.added", "response.output_item.done"):
             self._item(event, kind.endswith("done"))
         elif not self._piece(kind, event):
@@ -328,10 +340,10 @@ class Stream:
     def _piece(self, kind: str, event: Json) -> bool:
         """The rarer pieces of content; whether it was one."""
         if kind in ("response.reasoning_summary_text.delta", "response.reasoning_text.delta"):
-            self._writer.thinking(str(event.get("delta") or ""))
+            self._writer.thinking(string(event.get("delta")))
         elif kind == "response.refusal.delta":
             self._refused = True
-            self._text(event, str(event.get("delta") or ""))
+            self._text(event, string(event.get("delta")))
         elif kind == "response.reasoning_summary_part.added" and event.get("summary_index"):
             self._writer.thinking("\n\n")
         else:
@@ -360,7 +372,7 @@ class Stream:
         if kind == "function_call":
             self._writer.call(place, item.get("call_id"), str(item.get("name") or ""))
             if done and not self._writer.has_arguments(place):
-                self._writer.arguments(place, str(item.get("arguments") or ""))
+                self._writer.arguments(place, string(item.get("arguments")))
         elif done and kind == "reasoning":
             self._writer.signature(_payload(item))
             self._writer.end_thinking()
@@ -370,4 +382,4 @@ class Stream:
 
     def _end(self, response: Json) -> None:
         stop = _stop(response, self._writer.called, self._refused)
-        self._writer.finish(stop, usage_of(response) if response.get("usage") else None)
+        self._writer.finish(stop, usage_of(response))

@@ -37,6 +37,13 @@ def load_object(data: bytes) -> dict[str, Any]:
     return value
 
 
+def string(value: object) -> str:
+    """A text, "" for none. Raises TypeError for what is something else."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise TypeError("no text")
+
+
 def load_arguments(text: object) -> dict[str, Any]:
     """A tool call's arguments: an object, or text of one. A model's malformed text is kept
     under `_malformed`, so that the tool, not the gateway, refuses it."""
@@ -46,6 +53,6 @@ def load_arguments(text: object) -> dict[str, Any]:
         return {}
     try:
         value = load(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"_malformed": text}
     return value if isinstance(value, dict) else {"_malformed": text}

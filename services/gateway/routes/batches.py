@@ -5,12 +5,10 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from libs.common.contracts.identity import Key
-from libs.common.contracts.usage import Tokens
 from libs.common.errors import NotFound, Unavailable
 from services.gateway import batches
 from services.gateway.batches import KEPT_SECONDS, SENDING_SECONDS, Held
@@ -21,15 +19,17 @@ from services.gateway.errors import HttpFault
 from services.gateway.forward import (
     Unanswered,
     anthropic_target,
+    entries,
     forward,
     lines,
     response,
-    whole,
+    tree,
 )
 from services.gateway.headers import response_headers
 from services.gateway.http import RequestHeaders, read_body
 from services.gateway.kit import Kit
 from services.gateway.providers import DIALECTS
+from services.gateway.providers.text import dump
 from services.gateway.routes.callers import key_of, kit_of
 from services.gateway.upstream import CallFailed
 
@@ -58,6 +58,9 @@ async def create(request: Request) -> Response:
         # What cannot be kept must not be sent: nobody could read or settle it.
         await kit.vault.put(_name(id), held, SENDING_SECONDS)
         reply = await forward(kit, request, target, batches.body_of(kit, items, calls))
+        made, answer_headers = await tree(reply, Unanswered)
+        if not isinstance(made.get("id"), str):
+            raise Unanswered(502, "the provider took the batch and did not name it")
     except Unanswered as error:
         # It may run: what is reserved is booked when it expires.
         log.error("a batch may run, but its id is not known (%s): %s", id, error.detail)
@@ -65,9 +68,8 @@ async def create(request: Request) -> Response:
     except Exception as error:
         batches.release(kit, calls[0], groups, error)
         raise
-    body, answer_headers = await whole(reply)
-    await _keep(kit, _id_of(body), held)
-    return response(reply.status, answer_headers, _ours(request, body))
+    await _keep(kit, made["id"], held)
+    return response(reply.status, answer_headers, _ours(request, made))
 
 
 async def _keep(kit: Kit, id: str, held: Held) -> None:
@@ -84,11 +86,9 @@ async def list_all(request: Request) -> Response:
     """The provider's list, without the batches of others."""
     kit, key = kit_of(request), await key_of(request)
     reply = await forward(kit, request, anthropic_target(kit, "batches"), b"")
-    body, headers = await whole(reply)
-    page = msgspec.json.decode(body)
-    entries = page.get("data") or []
-    page["data"] = [e for e in entries if await _find(kit, key, str(e.get("id", "")))]
-    return response(reply.status, headers, _ours(request, msgspec.json.encode(page)))
+    page, headers = await tree(reply)
+    page["data"] = [e for e in entries(page) if await _find(kit, key, str(e.get("id", "")))]
+    return response(reply.status, headers, _ours(request, page))
 
 
 @router.get("/{id}")
@@ -114,7 +114,7 @@ async def results(request: Request, id: str) -> Response:
     held = await _owned(kit, key, id)
     reply = await forward(kit, request, anthropic_target(kit, "batches"), b"")
 
-    used: dict[str, Tokens] = {}
+    used: batches.Used = {}
     shown = batches.restored(kit, batches.reader_of(held, key), lines(reply), used)
     try:
         first = await anext(shown, b"")
@@ -140,12 +140,12 @@ async def _on_one(request: Request, id: str) -> Response:
     kit, key = kit_of(request), await key_of(request)
     held = await _owned(kit, key, id)
     reply = await forward(kit, request, anthropic_target(kit, "batches"), await request.body())
-    body, headers = await whole(reply)
-    if b'"ended"' in body and not held.settled:
+    state, headers = await tree(reply)
+    if state.get("processing_status") == "ended" and not held.settled:
         task = asyncio.create_task(_settle_ended(kit, id, held), name="settle batch")
         kit.background.add(task)
         task.add_done_callback(kit.background.discard)
-    return response(reply.status, headers, _ours(request, body))
+    return response(reply.status, headers, _ours(request, state))
 
 
 async def _settle_ended(kit: Kit, id: str, held: Held) -> None:
@@ -162,7 +162,7 @@ async def _settle_ended(kit: Kit, id: str, held: Held) -> None:
     except CallFailed as failure:
         log.warning("batch %s is not settled yet: %s", id, failure.detail)
         return
-    used: dict[str, Tokens] = {}
+    used: batches.Used = {}
     try:
         async for line in lines(reply):
             batches.add_usage(line, used)
@@ -196,20 +196,10 @@ def _name(id: str) -> str:
     return f"batch:{id[:200]}"
 
 
-def _id_of(body: bytes) -> str:
-    return str(msgspec.json.decode(body).get("id", ""))
-
-
-def _ours(request: Request, body: bytes) -> bytes:
+def _ours(request: Request, told: dict[str, Any]) -> bytes:
     """`results_url` leads back here: an SDK follows it, with the caller's key."""
     here = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
-    tree = msgspec.json.decode(body)
-
-    def fix(entry: Any) -> None:
-        if isinstance(entry, dict) and isinstance(entry.get("results_url"), str):
-            entry["results_url"] = f"{here}/v1/messages/batches/{entry['id']}/results"
-
-    fix(tree)
-    for entry in tree.get("data") or [] if isinstance(tree, dict) else []:
-        fix(entry)
-    return msgspec.json.encode(tree)
+    for entry in (told, *entries(told)):
+        if isinstance(entry.get("results_url"), str):
+            entry["results_url"] = f"{here}/v1/messages/batches/{entry.get('id')}/results"
+    return dump(told)

@@ -4,16 +4,24 @@ The provider keeps all files of its workspace together; the owner of each is rem
 so that one key cannot read another's.
 """
 
-import msgspec
 from fastapi import APIRouter, Request
 from msgspec import Struct
 from starlette.responses import Response
 
 from libs.common.contracts.identity import Key
 from libs.common.errors import NotFound
-from services.gateway.forward import anthropic_target, forward, response, streamed, whole
+from services.gateway.forward import (
+    anthropic_target,
+    entries,
+    forward,
+    response,
+    streamed,
+    tree,
+    whole,
+)
 from services.gateway.http import RequestHeaders, read_body
 from services.gateway.kit import Kit
+from services.gateway.providers.text import dump
 from services.gateway.routes.callers import key_of, kit_of
 
 router = APIRouter(prefix="/v1/files")
@@ -33,21 +41,18 @@ async def upload(request: Request) -> Response:
     headers = RequestHeaders(request.scope["headers"])
     raw = await read_body(headers, request.receive, settings.max_body, settings.timeouts.body)
     reply = await forward(kit, request, anthropic_target(kit, "files"), raw)
-    body, answer_headers = await whole(reply)
-    id = str(msgspec.json.decode(body).get("id", ""))
-    await kit.vault.put(_name(id), Owner(key.org, key.id), KEPT_SECONDS)
-    return response(reply.status, answer_headers, body)
+    made, answer_headers = await tree(reply)
+    await kit.vault.put(_name(str(made.get("id", ""))), Owner(key.org, key.id), KEPT_SECONDS)
+    return response(reply.status, answer_headers, dump(made))
 
 
 @router.get("")
 async def list_files(request: Request) -> Response:
     kit, key = kit_of(request), await key_of(request)
     reply = await forward(kit, request, anthropic_target(kit, "files"), b"")
-    body, headers = await whole(reply)
-    page = msgspec.json.decode(body)
-    entries = page.get("data") or []
-    page["data"] = [entry for entry in entries if await _is_mine(kit, key, str(entry.get("id")))]
-    return response(reply.status, headers, msgspec.json.encode(page))
+    page, headers = await tree(reply)
+    page["data"] = [e for e in entries(page) if await _is_mine(kit, key, str(e.get("id")))]
+    return response(reply.status, headers, dump(page))
 
 
 @router.get("/{id}")
