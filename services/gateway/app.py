@@ -57,6 +57,7 @@ OPENAI = {
     "/responses": "responses",
 }
 MAX_HEADER_BYTES = 64 * 1024
+TOO_SLOW = 408
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -198,7 +199,7 @@ def _secured(send: Send, reading: Reading, most: int) -> Send:
 
     async def secured(message: Message) -> None:
         if message["type"] == "http.response.start":
-            if message["status"] >= 400 and reading.left:
+            if message["status"] >= 400 and message["status"] != TOO_SLOW and reading.left:
                 await discard_body(reading, most)
             headers = list(message["headers"])
             names = {name for name, _ in headers}

@@ -152,11 +152,11 @@ def _thinking(body: Json, facts: Facts) -> None:
 
 def _tools(body: Json) -> None:
     tools = body.get("tools") or []
-    names = [tool.get("name") for tool in tools]
-    if len(set(names)) < len(names):
-        raise bad("tools: Tool names must be unique.")
     for where, tool in enumerate(tools):
         _tool(where, tool)
+    names = [str(tool.get("name")) for tool in tools]
+    if len(set(names)) < len(names):
+        raise bad("tools: Tool names must be unique.")
     choice = body.get("tool_choice") or {}
     if choice and not tools:
         raise bad("tool_choice may only be specified while providing tools")
