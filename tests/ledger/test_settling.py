@@ -221,17 +221,17 @@ async def test_what_a_crash_of_the_store_lost_is_booked_again(
     tmp_path: Path, nats: Server, redis: Server, client: Client
 ) -> None:
     loaded = loaded_for(tmp_path / "data", nats, redis, MODELMUXER_LEDGER__SWEEP_EVERY="0.1")
-    log = redis.cwd / "appendonly.aof"
     async with replica(loaded):
         await client.budget(1000)
         client.use("r1", 100, reservation="")
         await client.settled(100)
         await asyncio.sleep(0.2)
-        before = log.read_bytes()
+        before = {log: log.read_bytes() for log in redis.cwd.rglob("*.aof")}
         client.use("r2", 30, reservation="")
         await client.settled(130)
         redis.kill()
-        log.write_bytes(before)
+        for log, written in before.items():
+            log.write_bytes(written)
         redis.start()
         await client.settled(130)
 

@@ -15,6 +15,18 @@ from cryptography.x509.oid import NameOID
 # Nobody resolves it: what reaches it went through the proxy.
 HOST = "models.corp.test"
 DAY = datetime.timedelta(days=1)
+# Since 3.13 Python asks of an authority all that RFC 5280 asks.
+SIGNING = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Network:
@@ -100,8 +112,11 @@ def certified(folder: Path) -> ssl.SSLContext:
         ec.generate_private_key(ec.SECP256R1()),
     )
     root, own = _name("Corporate CA"), _name(HOST)
+    signs = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
     ca = _draft(root, root, authority, x509.BasicConstraints(ca=True, path_length=None))
+    ca = ca.add_extension(SIGNING, critical=True)
     leaf = _draft(own, root, key, x509.SubjectAlternativeName([x509.DNSName(HOST)]))
+    leaf = leaf.add_extension(signs, critical=False)
     folder.joinpath("ca.pem").write_bytes(_pem(ca.sign(authority, hashes.SHA256())))
     folder.joinpath("leaf.pem").write_bytes(
         _pem(leaf.sign(authority, hashes.SHA256()))
@@ -131,7 +146,8 @@ def _draft(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - DAY)
         .not_valid_after(now + DAY)
-        .add_extension(extension, critical=False)
+        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 
