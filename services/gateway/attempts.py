@@ -30,7 +30,7 @@ from services.gateway.providers.names import restore
 from services.gateway.providers.signing import SIGNERS
 from services.gateway.providers.text import dump, load
 from services.gateway.stream import renamed
-from services.gateway.upstream import CallFailed, HttpReply, within
+from services.gateway.upstream import MAX_ANSWER, CallFailed, HttpReply, within
 
 log = logging.getLogger(__name__)
 FINAL = frozenset({400, 404, 405, 409, 411, 413, 415, 422})
@@ -257,8 +257,10 @@ async def _events(
     reply: HttpReply, translator: Translator, attempt: Attempt
 ) -> AsyncIterator[bytes]:
     """Canonical bytes as they arrive, metered, tools under the client's names."""
-    meter = attempt.meter
+    meter, size = attempt.meter, 0
     async for chunk in reply.chunks():
+        if (size := size + len(chunk)) > MAX_ANSWER:
+            raise CallFailed("the answer is larger than we take", sent=True)
         for piece in translator.feed(chunk):
             meter.feed(piece)
             yield restore(piece, attempt.names) if attempt.names else piece

@@ -17,6 +17,8 @@ from services.gateway.assemble import message_of
 from services.gateway.call import Call
 from services.gateway.kit import Kit
 from services.gateway.masking.answer import Answer
+from services.gateway.providers.events import UNREADABLE
+from services.gateway.providers.text import dump, load
 from services.gateway.shield import placeholders_of, policy_of, scanned
 
 log = logging.getLogger(__name__)
@@ -68,8 +70,11 @@ async def _answer(kit: Kit, call: Call, whole: bytes) -> bytes:
     masked = answer.masked(known, policy, placeholders_of(kit, call), call.mapping)
     if call.unscanned or masked.blocked:
         return b""
-    content = msgspec.json.decode(masked.message["content"])
-    return msgspec.json.encode([_readable(content[number]) for number in sorted(answer.said)])
+    try:
+        content = load(bytes(masked.message["content"]))
+        return dump([_readable(content[number]) for number in sorted(answer.said)])
+    except UNREADABLE:
+        return b""
 
 
 def _readable(value: Any) -> Any:

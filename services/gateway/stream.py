@@ -76,6 +76,7 @@ class Meter:
     def message(self, body: bytes) -> bool:
         """A whole answer instead of a stream; whether it is one."""
         try:
+            body.decode()  # what is skipped is not looked at otherwise
             head = MESSAGE.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False

@@ -222,6 +222,19 @@ async def test_what_no_usage_can_be_is_booked_as_our_estimate(
     assert all(row.cost > 0 and row.tokens.input and row.tokens.output for row in rows)
 
 
+async def test_an_answer_nested_beyond_reading_is_refused_and_not_waited_for_in_the_cache(
+    http: httpx.AsyncClient, said: Answering
+) -> None:
+    deep = b'{"type":"text","text":"Hi","deep":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    usage = b'{"input_tokens":7,"output_tokens":3}'
+    said.says(b'{"content":[%b],"stop_reason":"end_turn","usage":%b}' % (deep, usage))
+    http.headers["x-modelmuxer-cache"] = "read-write"
+    for path in (PATHS[0], PATHS[0], PATHS[1]):
+        answer = await http.post(path, json=body_for(path, "anthropic", False))
+        assert answer.status_code == 502 and "cannot be read" in answer.json()["error"]["message"]
+        assert answer.headers["x-modelmuxer-cache"] == "miss" and answer.elapsed.seconds < 5
+
+
 @pytest.mark.parametrize("answer", [{}, {"input_tokens": "7"}, {"input_tokens": -1}, [], None])
 async def test_a_count_that_is_none_is_made_here(
     http: httpx.AsyncClient, said: Answering, answer: Any

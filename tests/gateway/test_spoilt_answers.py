@@ -48,6 +48,7 @@ DEEP = b"[" * 100_000
 BOMBS = {
     "nothing": b"",
     "no JSON": b"<html><title>502</title>",
+    "no UTF-8 in what is said": b'{"content": [{"type": "text", "text": "\xff"}]}',
     "half a text": b'{"content": [{"type": "te',
     "no UTF-8": b'{"content": [{"type": "text", "text": "\xff"}], "id": "\xff", "choices": "\xff"}',
     "half a character": b'{"content": [], "id": "\\ud83d", "output": [], "choices": ["\\ud83d"]}',

@@ -19,6 +19,7 @@ from services.gateway.booking import cost_of
 from services.gateway.call import Attempt, Call, Reply
 from services.gateway.http import JSON
 from services.gateway.kit import Kit
+from services.gateway.providers.text import load_object
 
 log = logging.getLogger(__name__)
 MODES = get_args(CacheMode)
@@ -136,8 +137,10 @@ async def _keep(kit: Kit, call: Call, reply: Reply, whole: bytes) -> None:
 def _message(call: Call, whole: bytes) -> dict[str, Any] | None:
     if call.stream:
         return message_of(whole)
-    message: dict[str, Any] = msgspec.json.decode(whole)
-    return message
+    try:
+        return load_object(whole)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _reply(call: Call, kept: Kept) -> Reply:

@@ -6,12 +6,19 @@ class EventData:
     skipped, since every provider repeats the name inside the data."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        lines = (self._rest + chunk).split(b"\n")
-        self._rest = lines.pop()
+        if b"\n" not in chunk:
+            self._rest.append(chunk)
+            return []
+        if self._rest:
+            chunk = b"".join([*self._rest, chunk])
+            self._rest = []
+        lines = chunk.split(b"\n")
+        if rest := lines.pop():
+            self._rest.append(rest)
         found: list[bytes] = []
         for line in lines:
             self._take(line.removesuffix(b"\r"), found)
@@ -20,9 +27,9 @@ class EventData:
     def close(self) -> list[bytes]:
         """What a provider left without its closing blank line."""
         found: list[bytes] = []
-        self._take(self._rest.removesuffix(b"\r"), found)
+        self._take(b"".join(self._rest).removesuffix(b"\r"), found)
         self._take(b"", found)
-        self._rest = b""
+        self._rest = []
         return found
 
     def _take(self, line: bytes, found: list[bytes]) -> None:
