@@ -74,8 +74,15 @@ def _missing_secrets(loaded: Loaded, settings: re.Pattern[str]) -> Iterator[str]
     for path, value in leaves(loaded.settings):
         for one in value if isinstance(value, list) else [value]:
             named = isinstance(one, str) and LOCATION.match(one) and settings.match(path)
-            if named and not resolve(one, loaded.environment):
-                yield f"`{path}`: nothing is at {one}; set it, or take the setting out"
+            if named and (why := _why_missing(one, loaded)):
+                yield f"`{path}`: {why}; set it, or take the setting out"
+
+
+def _why_missing(location: str, loaded: Loaded) -> str:
+    try:
+        return "" if resolve(location, loaded.environment) else f"nothing is at {location}"
+    except (OSError, UnicodeDecodeError) as error:
+        return f"cannot read {location} ({error})"
 
 
 def _of_gateway(module: str, check: str, loaded: Loaded) -> Iterator[str]:

@@ -22,6 +22,8 @@ def loaded(folder: Path, text: str, **environ: str) -> Loaded:
         ("[gateway]\nport = true", "`gateway.port`: expected `int`"),
         ("[gateway]\nport = 99999", "`gateway.port`: expected `int` <= 65535"),
         ("gateway = 5", "`gateway`: expected a table, got `int`"),
+        ("providers = 5", "`providers`: expected a table, got `int`"),
+        ("[providers]\nopenai = 5", "`providers.openai`: expected a table, got `int`"),
         ("[pii]\nallow = [1]", "`pii.allow[0]`: expected text, got `int`"),
         (
             '[pii.teams.hr]\nIBAN = "hide"',
@@ -33,7 +35,7 @@ def test_a_wrong_value_names_its_setting_and_the_right_ones(
     tmp_path: Path, text: str, words: str
 ) -> None:
     with pytest.raises(ConfigError) as raised:
-        loaded(tmp_path, text)
+        loaded(tmp_path, text, OPENAI_API_KEY="sk-x")
     assert words in str(raised.value) and str(tmp_path / "modelmuxer.toml") in str(raised.value)
 
 

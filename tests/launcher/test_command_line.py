@@ -112,6 +112,7 @@ OPEN = '[gateway]\nhost = "0.0.0.0"'
         ('[providers.acme]\nbase_url = "http://a.test"', "unknown provider; set `dialect` and"),
         ("[providers.groq]", "`providers.groq`: no key at env:GROQ_API_KEY; set it, or"),
         ('[keys.a]\nkey = "env:NOWHERE"', "`keys.a.key`: nothing is at env:NOWHERE; set it, or"),
+        ('[keys.a]\nkey = "file:garbage"', "`keys.a.key`: cannot read file:garbage ('utf-8'"),
         ('redis_url = "localhost"', "`redis_url`: write it as redis://HOST:6379/0"),
         ('[models.m]\ninput = "much"', "input: 'much' is no price; write USD per million tokens"),
         ('[routing]\nscorer = "nowhere.npz"', "`routing.scorer`: cannot read nowhere.npz"),
@@ -122,6 +123,7 @@ def test_config_check_tells_what_cannot_work_in_one_line(
     tmp_path: Path, text: str, fault: str
 ) -> None:
     (tmp_path / "modelmuxer.toml").write_text(text)
+    (tmp_path / "garbage").write_bytes(b"\xff\xfe")
     code, said = modelmuxer("config", "check", cwd=tmp_path)
     assert code == 78
     assert fault in said and said.count("\n") == 1

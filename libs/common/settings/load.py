@@ -139,11 +139,14 @@ def _provider_keys(
     tree: dict[str, Any], environ: Mapping[str, str], sources: dict[str, str]
 ) -> None:
     """A provider's own variable switches it on, unless its section says otherwise."""
+    providers = tree.setdefault("providers", {})
+    if not isinstance(providers, dict):
+        return  # told with the rest
     for provider, names in PROVIDER_KEYS.items():
         name = next((name for name in names if environ.get(name)), None)
-        section = tree.setdefault("providers", {}).get(provider)
-        if name and not (section and (section.get("api_key") or section.get("api_keys"))):
-            tree["providers"].setdefault(provider, {})["api_key"] = f"env:{name}"
+        section = providers.setdefault(provider, {}) if name else None
+        if isinstance(section, dict) and not (section.get("api_key") or section.get("api_keys")):
+            section["api_key"] = f"env:{name}"
             sources[f"providers.{provider}.api_key"] = f"environment ({name})"
 
 
