@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Connect = Callable[[str], Client]
 READ_SECONDS = 20
+SLOW_SECONDS = 10.0  # what takes longer, its connection included, is in the log
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 # Times far apart are strange, but must not stop the insert of the others.
@@ -135,10 +137,15 @@ class Store:
 
     async def _in(self, pool: ThreadPoolExecutor, side: str, work: Callable[[Client], T]) -> T:
         def run() -> T:
-            client = self._clients.get(side)
-            if client is None:
-                client = self._clients[side] = self._connect(self.database)
-            return work(client)
+            began = time.monotonic()
+            try:
+                client = self._clients.get(side)
+                if client is None:
+                    client = self._clients[side] = self._connect(self.database)
+                return work(client)
+            finally:
+                if (took := time.monotonic() - began) > SLOW_SECONDS:
+                    log.warning("ClickHouse: a %s took %.1f s", side, took)
 
         return await asyncio.get_running_loop().run_in_executor(pool, lambda: _said(run))
 

@@ -93,6 +93,19 @@ async def test_two_replicas_count_each_event_once(
         assert (await report(bus, "costs"))["total_cost"] == "0.300000"
 
 
+async def test_a_statement_that_waits_long_is_in_the_log(
+    settings: Settings,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await store.query("SELECT 1")
+    assert "ClickHouse: a read took" not in caplog.text
+    monkeypatch.setattr("services.analytics.store.SLOW_SECONDS", 0.2)
+    await store.query("SELECT sleep(0.3)")
+    assert "ClickHouse: a read took 0." in caplog.text
+
+
 async def test_a_service_waits_for_a_schema_that_is_too_old(
     nats: Server, bus: Bus, settings: Settings
 ) -> None:
