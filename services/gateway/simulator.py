@@ -23,6 +23,7 @@ from services.gateway.providers.form import check_form
 DELTA_SECONDS = 0.012
 CHARS_PER_TOKEN = 4
 WORDS_PER_DELTA = 3
+QUOTED = 2_000
 
 CODE = """Here is one way to do it:
 
@@ -257,5 +258,5 @@ def _text(body: dict[str, Any]) -> str:
         return CODE
     if _mentions(text, "analy", "implication", "compare", "trade-off"):
         return ANALYSIS
-    quoted = " ".join(text.split())[:400]
+    quoted = " ".join(text.split())[:QUOTED]
     return f"This is a simulated answer: no provider key is set. You wrote: {quoted}"
