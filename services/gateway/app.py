@@ -85,7 +85,7 @@ class App:
         self._check_host = is_loopback(gateway.host)
         self._allowed = frozenset([gateway.host, *gateway.allowed_hosts])
         self._tls = bool(gateway.tls_cert)
-        self._most = gateway.max_body
+        self._most = 4 * gateway.max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

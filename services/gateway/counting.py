@@ -85,7 +85,11 @@ class CountEndpoint:
         except MuxError:
             await discard_body(receive, settings.max_body)
             raise
-        raw = await read_body(headers, receive, settings.max_body, settings.timeouts.body)
+        try:
+            raw = await read_body(headers, receive, settings.max_body, settings.timeouts.body)
+        except MuxError:
+            await discard_body(receive, 4 * settings.max_body)
+            raise
         body = Body(raw, settings, needs_max_tokens=False)
         return call_of(self._kit, scope, headers, key, body, "count_tokens", request_id)
 

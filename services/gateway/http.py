@@ -5,6 +5,7 @@ callables; everything else goes through FastAPI.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -98,11 +99,14 @@ class Reading:
 
 async def discard_body(receive: Receive, limit: int, seconds: float = 2.0) -> None:
     """Let the client finish sending, within reason, so that it can read our refusal."""
-    try:
+    size = 0
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await _read(receive, limit)
-    except (TimeoutError, TooLarge, ClientGone):
-        return
+            while size <= limit:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 def _too_large(limit: int) -> InvalidRequest | TooLarge:

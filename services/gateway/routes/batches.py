@@ -30,7 +30,7 @@ from services.gateway.http import RequestHeaders, read_body
 from services.gateway.kit import Kit
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.text import dump
-from services.gateway.routes.callers import key_of, kit_of
+from services.gateway.routes.callers import MAX_JSON, key_of, kit_of
 from services.gateway.upstream import CallFailed
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,9 @@ async def results(request: Request, id: str) -> Response:
 async def _on_one(request: Request, id: str) -> Response:
     kit, key = kit_of(request), await key_of(request)
     held = await _owned(kit, key, id)
-    reply = await forward(kit, request, anthropic_target(kit, "batches"), await request.body())
+    sent, seconds = RequestHeaders(request.scope["headers"]), kit.settings.gateway.timeouts.body
+    raw = await read_body(sent, request.receive, MAX_JSON, seconds)
+    reply = await forward(kit, request, anthropic_target(kit, "batches"), raw)
     state, headers = await tree(reply)
     if state.get("processing_status") == "ended" and not held.settled:
         task = asyncio.create_task(_settle_ended(kit, id, held), name="settle batch")
