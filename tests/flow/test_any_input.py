@@ -65,8 +65,9 @@ def analytics() -> bool:
 def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level(logging.WARNING)
     yield
-    said = [each for each in caplog.get_records("call") if not each.name.startswith("aiohttp")]
-    assert [each for each in said if each.getMessage() != NO_HTTP] == []
+    said = [each for each in caplog.get_records("call") if each.levelno >= logging.WARNING]
+    ours = [each for each in said if not each.name.startswith("aiohttp")]
+    assert [each for each in ours if each.getMessage() != NO_HTTP] == []
 
 
 @pytest.fixture(autouse=True)
@@ -227,6 +228,17 @@ async def test_a_name_of_twenty_megabytes_is_refused(mux: Stack) -> None:
         body = json.dumps(SMALL | {"model": "x" * 20_000_000, "input": "hi"}).encode()
         status, answer = await answered(mux, request(mux, "POST", path.encode(), body=body))
         assert status == 400 and "model: over 500" in json.loads(answer)["error"]["message"], path
+
+
+@pytest.mark.parametrize("model", ["no\n12:00 E forged", "claude-no\r\x1b[2J forged"])
+async def test_a_name_writes_no_line_of_its_own_into_the_log(
+    mux: Stack, caplog: pytest.LogCaptureFixture, model: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    body = json.dumps(SMALL | {"model": model}).encode()
+    await answered(mux, request(mux, "POST", b"/v1/messages", body=body))
+    lines = [line for line in caplog.messages if "forged" in line]
+    assert len(lines) == 1 and lines[0].isprintable()
 
 
 async def test_words_of_twenty_megabytes_are_carried_as_few(mux: Stack) -> None:
