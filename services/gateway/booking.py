@@ -35,7 +35,7 @@ def book(
     if attempt.booked:
         return
     attempt.booked = True
-    used = tokens if tokens is not None else attempt.meter.tokens()
+    used = attempt.meter.tokens() if tokens is None else _possible(call, attempt, tokens)
     candidate = attempt.candidate
     list_cost, unpriced = cost_of(kit, call, attempt, used)
     free = subscribed(call, candidate)
@@ -64,6 +64,13 @@ def book(
     row = msgspec.structs.replace(row, **_baseline(kit, call, used, outcome))
     kit.outbox.put(USED, row, row.id)
     report(call, row)
+
+
+def _possible(call: Call, attempt: Attempt, guess: Tokens) -> Tokens:
+    """No provider makes more of an answer than was asked for, whatever its bytes look like."""
+    most = attempt.max_tokens or call.body.max_tokens or guess.output
+    most = max(most, attempt.meter.tokens().output)
+    return msgspec.structs.replace(guess, output=min(guess.output, most))
 
 
 def book_refusal(kit: Kit, call: Call, error: BaseException, *, told: bool = True) -> None:

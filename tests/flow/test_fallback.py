@@ -260,6 +260,15 @@ async def test_a_stream_that_fails_after_content_ends_with_one_error_event(
     assert row.outcome == "error" and row.cost >= provider.bill.total > 0
 
 
+async def test_an_estimate_is_never_more_than_was_asked_for(
+    mux: Stack, provider: Provider, second: Provider
+) -> None:
+    provider.script(broken("eof", at=19, text="abc " * 20, deltas=20))
+    answer = await post(mux, stream=True, max_tokens=20)
+    (row,) = await rows_of(mux, answer, 1)
+    assert not row.billed and row.tokens.output == 20 and row.cost <= row.reserved
+
+
 async def test_a_rate_limited_provider_is_left_alone_for_as_long_as_it_asks(
     mux: Stack, provider: Provider, second: Provider
 ) -> None:
