@@ -219,7 +219,7 @@ async def test_a_refusal_reaches_a_client_that_still_sends(
 async def test_who_sends_more_than_is_taken_hears_so(mux: Stack) -> None:
     for path in ("/v1/messages", "/v1/messages/batches", "/v1/messages/count_tokens", "/v1/files",
                  "/v1/route", "/v1/embeddings", "/v1/pii/scan", "/dashboard/login"):  # fmt: skip
-        sent = request(mux, "POST", path.encode(), body=b" " * 33_000_000)
+        sent = request(mux, "POST", path.encode(), body=b" " * 34_000_000)
         assert (await answered(mux, sent))[0] == 413, path
 
 
