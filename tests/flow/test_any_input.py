@@ -173,7 +173,7 @@ async def test_a_body_that_is_packed_is_refused_and_one_in_pieces_is_read(
 ) -> None:
     packed = name == b"content-encoding"
     more = [(name, b"gzip")] if packed else [(name, b"chunked"), (b"x-length", b"none")]
-    for path in BODIES.keys() - {"/dashboard/login"}:
+    for path in sorted(BODIES.keys() - {"/dashboard/login"}):
         body = json.dumps(BODIES[path]).encode()
         sent = request(mux, "POST", path.encode(), *more, body=body)
         if not packed:
