@@ -11,6 +11,7 @@ from libs.common.contracts.usage import USED, Outcome, Tokens, Usage
 from libs.common.errors import InvalidRequest, MuxError
 from services.gateway.call import Attempt, Call, Reply
 from services.gateway.errors import Fault, status_of
+from services.gateway.http import ClientGone
 from services.gateway.kit import Kit
 from services.gateway.report import report
 
@@ -121,7 +122,8 @@ def cause_of(error: BaseException) -> str:
     """What cut an answer, in the word that its row has."""
     if isinstance(error, MuxError):
         return error.code
-    return "client_gone" if isinstance(error, asyncio.CancelledError) else Fault.code
+    gone = isinstance(error, (asyncio.CancelledError, ClientGone))
+    return "client_gone" if gone else Fault.code
 
 
 def book_hit(kit: Kit, call: Call, attempt: Attempt) -> None:

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from libs.common.errors import NotFound
 from services.gateway.deployments import Target
 from services.gateway.errors import Headers, HttpFault, Relayed
 from services.gateway.headers import request_headers, response_headers
-from services.gateway.http import RequestHeaders
+from services.gateway.http import Passing, RequestHeaders
 from services.gateway.kit import Kit
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.anthropic import own_error
@@ -101,11 +101,10 @@ def response(status: int, headers: Headers, body: bytes) -> Response:
     return answer
 
 
-def streamed(reply: HttpReply) -> StreamingResponse:
+def streamed(kit: Kit, reply: HttpReply, body: AsyncIterator[bytes]) -> Response:
     """A body that may be large, passed on as it comes."""
-    answer = StreamingResponse(_chunks(reply), reply.status)
-    answer.raw_headers = response_headers(reply.headers)
-    return answer
+    patience = kit.settings.gateway.timeouts.idle
+    return Passing(body, reply.status, response_headers(reply.headers), patience)
 
 
 async def lines(reply: HttpReply) -> AsyncIterator[bytes]:
@@ -124,7 +123,7 @@ async def lines(reply: HttpReply) -> AsyncIterator[bytes]:
         yield rest
 
 
-async def _chunks(reply: HttpReply) -> AsyncIterator[bytes]:
+async def chunks(reply: HttpReply) -> AsyncIterator[bytes]:
     try:
         async for chunk in reply.chunks():
             yield chunk

@@ -6,8 +6,10 @@ callables; everything else goes through FastAPI.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
+
+from starlette.responses import StreamingResponse
 
 from libs.common.errors import InvalidRequest, TooLarge
 from services.gateway.errors import Headers, HttpFault
@@ -122,6 +124,27 @@ async def send_answer(
     pairs = [*headers, length, *extra, *SECURITY_HEADERS]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
+
+
+class Passing(StreamingResponse):
+    """A body that is passed on as it comes, with headers as they are. A client that reads nothing
+    of it for `patience` seconds is cut off."""
+
+    def __init__(
+        self, body: AsyncIterator[bytes], status: int, headers: Headers, patience: float
+    ) -> None:
+        super().__init__(body, status)
+        self.raw_headers, self._patience = headers, patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            try:
+                async with asyncio.timeout(self._patience):
+                    await send(message)
+            except TimeoutError:
+                await leave(scope)
+
+        await super().__call__(scope, receive, sending)
 
 
 async def leave(scope: Scope) -> None:

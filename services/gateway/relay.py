@@ -27,7 +27,7 @@ from services.gateway.upstream import CallFailed
 GRAIN = 1.0
 # A loop may call at a time this much too early.
 TICK = 0.01
-# How long a client that reads nothing more may keep the last words waiting.
+# How long a client that reads nothing may keep the head and the last words waiting.
 LAST_WORDS = 5.0
 CUT = "the provider's stream ended before the answer was complete; send the request again"
 
@@ -76,13 +76,13 @@ class EventStream:
             return
         self.over = True
         event = self._door.error_event(error, request_id)
-        await _last(self._raw(event if self.boundary else b"\n\n" + event))
+        await _soon(self._raw(event if self.boundary else b"\n\n" + event))
 
     async def end(self) -> None:
         """Raises ClientGone where nobody reads it."""
         self.disarm()
         body = self._door.close()
-        await _last(self._send({"type": "http.response.body", "body": body}))
+        await _soon(self._send({"type": "http.response.body", "body": body}))
 
     def disarm(self) -> None:
         if self._pinging:
@@ -116,7 +116,7 @@ async def relay(
     kept: list[bytes] = []
     broken = ""
     try:
-        await out.start(reply.status, head())
+        await _soon(out.start(reply.status, head()))
         await _pump(kit, call, reply, out, kept, (timeouts.idle, end))
         broken = _broken(reply.attempt.meter)
         if broken == "cut":
@@ -178,7 +178,7 @@ async def _pump(
         await out.write(await passage.close())
 
 
-async def _last(sending: Awaitable[None]) -> None:
+async def _soon(sending: Awaitable[None]) -> None:
     try:
         async with asyncio.timeout(LAST_WORDS):
             await sending

@@ -65,7 +65,8 @@ def _missing_files(loaded: Loaded) -> Iterator[str]:
         "routing.trial.scorer": routing.trial.scorer,
     }
     for path, file in files.items():
-        if file not in ("", "off") and not os.access(file, os.R_OK):
+        readable = os.path.isfile(file) and os.access(file, os.R_OK)
+        if file not in ("", "off") and not readable:
             yield f"`{path}`: cannot read {file}"
 
 

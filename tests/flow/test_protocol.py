@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.asks import WEATHER, streamed
+from tests.flow.asks import WEATHER, ask, streamed
 from tests.support.provider import use
 from tests.support.servers import Server
 from tests.support.stack import KEYS, Stack, stack
@@ -124,3 +124,20 @@ async def test_a_client_that_reads_nothing_is_booked_and_keeps_no_gateway_from_s
             assert (row.outcome, row.error) == ("cancelled", "client_gone")
             start = time.monotonic()
     assert time.monotonic() - start < 15 and "without completing" not in caplog.text
+
+
+@pytest.mark.slow
+async def test_an_answer_behind_one_that_nobody_reads_is_given_up(
+    tmp_path: Path, nats: Server, redis: Server
+) -> None:
+    first = json.dumps(ask(tools=[WEATHER])).encode()
+    second = json.dumps(streamed(tools=[WEATHER])).encode()
+    with socket.socket() as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with stack(tmp_path, nats, redis) as mux:
+            mux.provider.script(use("get_weather", {"city": "x" * 6_000_000}))
+            silent.connect(("127.0.0.1", mux.port))
+            for body in (first, second):
+                silent.sendall(HEAD.format(size=len(body), **KEYS).encode() + body)
+                *_, row = await mux.rows(1 if body is first else 2, 30)
+            assert (row.outcome, row.error) == ("cancelled", "client_gone")

@@ -116,6 +116,7 @@ OPEN = '[gateway]\nhost = "0.0.0.0"'
         ('redis_url = "localhost"', "`redis_url`: write it as redis://HOST:6379/0"),
         ('[models.m]\ninput = "much"', "input: 'much' is no price; write USD per million tokens"),
         ('[routing]\nscorer = "nowhere.npz"', "`routing.scorer`: cannot read nowhere.npz"),
+        ('[gateway]\nca_file = "."', "`gateway.ca_file`: cannot read ."),
         ('[gateway]\nca_file = "nowhere.pem"', "`gateway.ca_file`: cannot read nowhere.pem"),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from libs.common.contracts.identity import Key
 from libs.common.errors import NotFound, Unavailable
@@ -23,9 +23,9 @@ from services.gateway.forward import (
     forward,
     lines,
     response,
+    streamed,
     tree,
 )
-from services.gateway.headers import response_headers
 from services.gateway.http import RequestHeaders, read_body
 from services.gateway.kit import Kit
 from services.gateway.providers import DIALECTS
@@ -131,9 +131,7 @@ async def results(request: Request, id: str) -> Response:
         finally:
             await reply.close()
 
-    answer = StreamingResponse(body(), reply.status)
-    answer.raw_headers = response_headers(reply.headers)
-    return answer
+    return streamed(kit, reply, body())
 
 
 async def _on_one(request: Request, id: str) -> Response:

@@ -12,6 +12,7 @@ from libs.common.contracts.identity import Key
 from libs.common.errors import NotFound
 from services.gateway.forward import (
     anthropic_target,
+    chunks,
     entries,
     forward,
     response,
@@ -68,7 +69,8 @@ async def delete(request: Request, id: str) -> Response:
 @router.get("/{id}/content")
 async def content(request: Request, id: str) -> Response:
     kit = await _checked(request, id)
-    return streamed(await forward(kit, request, anthropic_target(kit, "files"), b""))
+    reply = await forward(kit, request, anthropic_target(kit, "files"), b"")
+    return streamed(kit, reply, chunks(reply))
 
 
 async def _whole(request: Request, id: str) -> Response:
