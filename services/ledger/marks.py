@@ -115,13 +115,15 @@ class Claim:
 @asynccontextmanager
 async def locked(store: Store, name: str) -> AsyncIterator[None]:
     """Wait until nobody else rebuilds, and keep it so."""
-    while not await _taken(store, name):  # noqa: ASYNC110  another process lets go of it
-        await asyncio.sleep(0.2)
-    task = asyncio.create_task(_keep(store, name), name="rebuild lock")
     try:
-        yield
-    finally:
-        await end(task)
+        while not await _taken(store, name):  # noqa: ASYNC110  another process lets go of it
+            await asyncio.sleep(0.2)
+        task = asyncio.create_task(_keep(store, name), name="rebuild lock")
+        try:
+            yield
+        finally:
+            await end(task)
+    finally:  # it may also be ours if we were stopped before the answer came
         with contextlib.suppress(*AWAY):
             if await _holds(store, name):
                 await store.redis.delete(names.LOCK)

@@ -15,8 +15,10 @@ from libs.common.journal import Consumer
 from libs.common.settings.load import Loaded
 from libs.common.tasks import end
 from services.ledger.cli import rebuild_book
+from services.ledger.marks import locked
 from services.ledger.names import BOOK, LOCK, mark
 from services.ledger.rebuild import Rebuilt
+from services.ledger.store import Store, open_store
 from tests.ledger.conftest import loaded_for, replica
 from tests.ledger.support import MEMBER, Client, offer, until
 from tests.support.servers import Server
@@ -328,6 +330,26 @@ async def test_a_rebuild_cut_short_at_any_moment_forgets_no_reservation(
     async with replica(loaded):
         assert await client.spent() == (100, 2000)
     gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_rebuild_that_is_stopped_while_it_asks_for_its_turn_keeps_nobody_waiting(
+    redis: Server,
+) -> None:
+    async with open_store(redis.url, 5.0) as store:
+        for number in range(800):
+            task = asyncio.create_task(hold(store, str(number)))
+            for _ in range(4 + number % 8):  # steps of the loop: it is asked, and has not heard
+                await asyncio.sleep(0)
+            await end(task)
+            assert not await store.redis.exists(LOCK)
+    gc.collect()
+
+
+async def hold(store: Store, name: str) -> None:
+    async with locked(store, name):
+        await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize("key", [mark(MEMBER.org), BOOK])
