@@ -1,5 +1,4 @@
 import asyncio
-import gc
 import time
 from pathlib import Path
 
@@ -307,8 +306,7 @@ async def test_a_rebuild_that_another_took_over_books_nothing_more(
 
 
 # redis-py leaves a connection that was cut short while it opened to the garbage collector.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
 async def test_a_rebuild_cut_short_at_any_moment_forgets_no_reservation(
     tmp_path: Path, nats: Server, redis: Server, client: Client
 ) -> None:
@@ -329,11 +327,9 @@ async def test_a_rebuild_cut_short_at_any_moment_forgets_no_reservation(
         await client.settled(100, 2000)
     async with replica(loaded):
         assert await client.spent() == (100, 2000)
-    gc.collect()
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
 async def test_a_rebuild_that_is_stopped_while_it_asks_for_its_turn_keeps_nobody_waiting(
     redis: Server,
 ) -> None:
@@ -344,7 +340,6 @@ async def test_a_rebuild_that_is_stopped_while_it_asks_for_its_turn_keeps_nobody
                 await asyncio.sleep(0)
             await end(task)
             assert not await store.redis.exists(LOCK)
-    gc.collect()
 
 
 async def hold(store: Store, name: str) -> None:
